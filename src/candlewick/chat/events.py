@@ -1,0 +1,140 @@
+"""The typed events that every face renders: Python, the command line, SSE, Chat Completions, the web page.
+
+One answer is: ``Start``, then any of thinking (``ThinkingStart``, ``ThinkingToken``…, ``ThinkingEnd``), text
+(``ResponseToken``…) and tool calls (``ToolCallStart``, ``ToolCallArguments``…, ``ToolCallEnd``), then exactly one of
+``Complete`` or ``Error``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar, Literal
+
+FinishReason = Literal["stop", "length", "tool_calls", "cancelled"]
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Token counts of one answer; ``reasoning_tokens`` and ``cached_tokens`` are parts of the other two."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    reasoning_tokens: int = 0
+    cached_tokens: int = 0
+
+    @property
+    def total_tokens(self) -> int:
+        return self.prompt_tokens + self.completion_tokens
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Seconds spent on one answer."""
+
+    queued_seconds: float = 0.0
+    prefill_seconds: float = 0.0
+    decode_seconds: float = 0.0
+    time_to_first_token_seconds: float = 0.0
+
+    def tokens_per_second(self, completion_tokens: int) -> float:
+        """Decoding speed; 0 when there is nothing to measure."""
+        return (completion_tokens - 1) / self.decode_seconds if self.decode_seconds > 0 and completion_tokens > 1 else 0.0
+
+
+@dataclass(frozen=True)
+class _Event:
+    sse_name: ClassVar[str]
+    choice: int = field(default=0, kw_only=True)
+    """Which of the ``n`` answers this belongs to."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The SSE payload: the event's fields plus its name under ``type``."""
+        return {"type": self.sse_name, **asdict(self)}
+
+
+@dataclass(frozen=True)
+class Start(_Event):
+    sse_name: ClassVar[str] = "start"
+    id: str
+    model: str
+
+
+@dataclass(frozen=True)
+class ThinkingStart(_Event):
+    sse_name: ClassVar[str] = "thinking_start"
+
+
+@dataclass(frozen=True)
+class ThinkingToken(_Event):
+    sse_name: ClassVar[str] = "thinking_token"
+    text: str
+
+
+@dataclass(frozen=True)
+class ThinkingEnd(_Event):
+    sse_name: ClassVar[str] = "thinking_end"
+
+
+@dataclass(frozen=True)
+class ResponseToken(_Event):
+    sse_name: ClassVar[str] = "response_token"
+    text: str
+
+
+@dataclass(frozen=True)
+class ToolCallStart(_Event):
+    sse_name: ClassVar[str] = "tool_call_start"
+    index: int
+    id: str
+    name: str
+
+
+@dataclass(frozen=True)
+class ToolCallArguments(_Event):
+    """A piece of the arguments' JSON text, as the model writes it."""
+
+    sse_name: ClassVar[str] = "tool_call_arguments"
+    index: int
+    text: str
+
+
+@dataclass(frozen=True)
+class ToolCallEnd(_Event):
+    """The whole call; ``arguments`` is valid JSON text of an object, the concatenation of the pieces before."""
+
+    sse_name: ClassVar[str] = "tool_call_end"
+    index: int
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True)
+class Complete(_Event):
+    sse_name: ClassVar[str] = "complete"
+    reason: FinishReason
+    usage: Usage = Usage()
+    timings: Timings = Timings()
+
+
+@dataclass(frozen=True)
+class Error(_Event):
+    """The answer failed; ``error_type`` is the class name of the exception."""
+
+    sse_name: ClassVar[str] = "error"
+    message: str
+    error_type: str
+
+
+Event = (
+    Start
+    | ThinkingStart
+    | ThinkingToken
+    | ThinkingEnd
+    | ResponseToken
+    | ToolCallStart
+    | ToolCallArguments
+    | ToolCallEnd
+    | Complete
+    | Error
+)

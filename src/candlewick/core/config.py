@@ -1,0 +1,49 @@
+"""What an engine may be told: its sizes, its threads, its cache. Frozen and complete; unknown keys raise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from candlewick.core.errors import InvalidRequestError
+
+CacheType = Literal["f16", "f32"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineConfig:
+    """Settings of one :class:`~candlewick.core.engine.InferenceEngine`.
+
+    Sizes carry their unit in the name; ``None`` means "decide from the machine and the model" and is resolved once,
+    at load.
+    """
+
+    max_context: int | None = None
+    """Tokens of prompt and answer together; ``None``: the model's own limit, as far as memory allows."""
+    kv_cache_bytes: int | None = None
+    """Size of the block pool; ``None``: from free memory and the model."""
+    kv_cache_type: CacheType = "f16"
+    max_running: int = 32
+    """Sequences that decode at the same time."""
+    max_waiting: int = 256
+    """Requests that may queue; one more raises :class:`~candlewick.core.errors.EngineOverloaded`."""
+    max_step_tokens: int = 512
+    """Token budget of one step: decodes first, then prefill chunks."""
+    num_threads: int | None = None
+    """Worker threads; ``None``: the cores this process may use."""
+    isa: str | None = None
+    """Force an instruction set (``scalar``, ``avx2``, ``avx512``, …); ``None``: the best this CPU has."""
+
+    def __post_init__(self) -> None:
+        for name in ("max_context", "kv_cache_bytes", "num_threads"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InvalidRequestError(f"{name} must be at least 1, got {value!r}", name)
+        for name in ("max_running", "max_waiting", "max_step_tokens"):
+            value = getattr(self, name)
+            if value < 1:
+                raise InvalidRequestError(f"{name} must be at least 1, got {value!r}", name)
+        if self.kv_cache_type not in ("f16", "f32"):
+            raise InvalidRequestError(
+                f"kv_cache_type must be 'f16' or 'f32', got {self.kv_cache_type!r}", "kv_cache_type"
+            )

@@ -1,0 +1,80 @@
+"""Every error that Candlewick raises on purpose.
+
+::
+
+    CandlewickError
+    ├── ModelLoadError              a file, a tensor or its metadata is wrong (names file, place, reason)
+    │   └── UnsupportedModelError   the file is sound, but this architecture or type is not known
+    ├── ModelNotFoundError          a model reference leads nowhere (path, hub, offline)
+    ├── InvalidRequestError         a request can't be honoured as asked (names the parameter); also a ValueError
+    │   ├── ContextOverflowError    prompt and max_tokens do not fit into the context
+    │   └── TemplateError           the chat template refused the messages, or is itself broken
+    └── EngineError                 the engine can't serve at present
+        ├── EngineOverloaded        the waiting queue is full or the wait was too long
+        ├── EngineClosed            the engine was closed, or closed while the request ran
+        └── EngineFailed            a step failed for good; ``__cause__`` tells why
+
+Every message says what failed, the value seen and what to do.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class CandlewickError(Exception):
+    """Base of all errors raised on purpose."""
+
+
+class ModelLoadError(CandlewickError):
+    """A model file can't be loaded.
+
+    ``path`` is the file, ``where`` the place in it (a metadata key, a tensor's name, a byte offset) and ``reason``
+    what is wrong there.
+    """
+
+    def __init__(self, path: str | Path, where: str, reason: str) -> None:
+        self.path = Path(path)
+        self.where = where
+        self.reason = reason
+        super().__init__(f"{path}: {where}: {reason}")
+
+
+class UnsupportedModelError(ModelLoadError):
+    """The file is sound, but its architecture, tokenizer or tensor type is not supported."""
+
+
+class ModelNotFoundError(CandlewickError):
+    """A model reference (path, ``hf:owner/repo``, built-in name) leads nowhere."""
+
+
+class InvalidRequestError(CandlewickError, ValueError):
+    """A request can't be honoured as asked; ``parameter`` names the field at fault."""
+
+    def __init__(self, message: str, parameter: str | None = None) -> None:
+        self.parameter = parameter
+        super().__init__(message)
+
+
+class ContextOverflowError(InvalidRequestError):
+    """The prompt, or the prompt and ``max_tokens``, exceed the context."""
+
+
+class TemplateError(InvalidRequestError):
+    """The chat template refused the messages, used up its fuel, or is itself broken."""
+
+
+class EngineError(CandlewickError):
+    """The engine can't serve at present."""
+
+
+class EngineOverloaded(EngineError):
+    """The waiting queue is full, or the request waited longer than allowed."""
+
+
+class EngineClosed(EngineError):
+    """The engine is closed."""
+
+
+class EngineFailed(EngineError):
+    """A step failed for good; all pending requests receive this, with the cause."""
