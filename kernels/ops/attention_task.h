@@ -1,0 +1,56 @@
+// What the attention kernels are asked to do: one layer's cache, one sequence, one KV head.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace candlewick {
+
+enum class CacheType : int { f16 = 0, f32 = 1 };
+
+constexpr int block_size = 16;    // tokens in a KV block
+
+// One layer's part of the block pool. Keys are stored transposed, so that 16 positions of one dimension are one vector:
+// keys   [num_blocks][num_kv_heads][head_dim][block_size]
+// values [num_blocks][num_kv_heads][block_size][head_dim]
+struct KvCacheView {
+    void* keys;
+    void* values;
+    int num_kv_heads;
+    int head_dim;
+};
+
+// Store the key and value rows of consecutive positions of one sequence, all KV heads.
+struct KvWriteTask {
+    KvCacheView cache;
+    const float* keys;      // row t at keys + t * key_stride: [num_kv_heads][head_dim]
+    const float* values;    // row t at values + t * value_stride
+    size_t key_stride;
+    size_t value_stride;
+    const int32_t* block_table;
+    int first_position;
+    int num_tokens;
+};
+
+// Attend from consecutive positions of one sequence, for the query heads that share one KV head.
+// Query head g of token t stands at queries + t * query_stride + g * head_dim; its result goes to the same place in out.
+struct AttentionTask {
+    KvCacheView cache;
+    const float* queries;    // of the first token and the first query head of this KV head
+    float* out;
+    size_t query_stride;     // floats between tokens
+    size_t out_stride;
+    const int32_t* block_table;
+    int kv_head;
+    int group;               // query heads per KV head
+    int first_position;
+    int num_tokens;
+    float scale;
+    int window;              // each token sees at most this many last positions, itself included; 0: all
+    float* scratch;          // attention_scratch_floats(head_dim) floats of this thread
+};
+
+// Room for converted keys and values, queries and probabilities of one tile.
+size_t attention_scratch_floats(int head_dim);
+
+}    // namespace candlewick

@@ -1,0 +1,193 @@
+// Scalar's members (scalar.h) over two 256-bit registers. Needs AVX2, FMA and F16C.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstdint>
+
+namespace candlewick {
+
+struct Avx2 {
+    static constexpr const char* name = "avx2";
+    static constexpr int lanes = 16;
+    static constexpr int max_linear_tile = 2;
+    static constexpr int max_attention_rows = 2;
+
+    struct F32 {
+        __m256 low, high;    // lanes 0 … 7 and 8 … 15
+    };
+    struct I32 {
+        __m256i low, high;
+    };
+    using Bytes = I32;
+    struct Mask {
+        __m256 low, high;
+    };
+
+    // -- floats ---------------------------------------------------------------------------------------------------
+    static F32 zero() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }
+    static F32 set1(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
+    static F32 load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
+    static void store(float* p, F32 a) {
+        _mm256_storeu_ps(p, a.low);
+        _mm256_storeu_ps(p + 8, a.high);
+    }
+    static F32 load_first(const float* p, int n) {
+        const Mask mask = first(n);
+        return {_mm256_maskload_ps(p, _mm256_castps_si256(mask.low)),
+                _mm256_maskload_ps(p + 8, _mm256_castps_si256(mask.high))};
+    }
+    static void store_first(float* p, F32 a, int n) {
+        const Mask mask = first(n);
+        _mm256_maskstore_ps(p, _mm256_castps_si256(mask.low), a.low);
+        _mm256_maskstore_ps(p + 8, _mm256_castps_si256(mask.high), a.high);
+    }
+    static F32 add(F32 a, F32 b) { return {_mm256_add_ps(a.low, b.low), _mm256_add_ps(a.high, b.high)}; }
+    static F32 sub(F32 a, F32 b) { return {_mm256_sub_ps(a.low, b.low), _mm256_sub_ps(a.high, b.high)}; }
+    static F32 mul(F32 a, F32 b) { return {_mm256_mul_ps(a.low, b.low), _mm256_mul_ps(a.high, b.high)}; }
+    static F32 div(F32 a, F32 b) { return {_mm256_div_ps(a.low, b.low), _mm256_div_ps(a.high, b.high)}; }
+    static F32 fma(F32 a, F32 b, F32 c) {
+        return {_mm256_fmadd_ps(a.low, b.low, c.low), _mm256_fmadd_ps(a.high, b.high, c.high)};
+    }
+    static F32 fnma(F32 a, F32 b, F32 c) {
+        return {_mm256_fnmadd_ps(a.low, b.low, c.low), _mm256_fnmadd_ps(a.high, b.high, c.high)};
+    }
+    static F32 max(F32 a, F32 b) { return {_mm256_max_ps(a.low, b.low), _mm256_max_ps(a.high, b.high)}; }
+    static F32 min(F32 a, F32 b) { return {_mm256_min_ps(a.low, b.low), _mm256_min_ps(a.high, b.high)}; }
+    static F32 abs(F32 a) {
+        const __m256 sign = _mm256_set1_ps(-0.0f);
+        return {_mm256_andnot_ps(sign, a.low), _mm256_andnot_ps(sign, a.high)};
+    }
+    static float sum(F32 a) {
+        const __m256 eight = _mm256_add_ps(a.low, a.high);
+        const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+        const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+        return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+    }
+    static float max_lane(F32 a) {
+        const __m256 eight = _mm256_max_ps(a.low, a.high);
+        const __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+        const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+        return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
+    }
+
+    // -- half precision -------------------------------------------------------------------------------------------
+    static F32 load_half(const uint16_t* p) {
+        return {_mm256_cvtph_ps(load_half_register(p)), _mm256_cvtph_ps(load_half_register(p + 8))};
+    }
+    static void store_half(uint16_t* p, F32 a) {
+        constexpr int nearest = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(a.low, nearest));
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(p + 8), _mm256_cvtps_ph(a.high, nearest));
+    }
+    static F32 load_bfloat(const uint16_t* p) {
+        return {_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(load_half_register(p)), 16)),
+                _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(load_half_register(p + 8)), 16))};
+    }
+
+    // -- masks ----------------------------------------------------------------------------------------------------
+    static Mask less(F32 a, F32 b) {
+        return {_mm256_cmp_ps(a.low, b.low, _CMP_LT_OQ), _mm256_cmp_ps(a.high, b.high, _CMP_LT_OQ)};
+    }
+    static Mask first(int n) {
+        const __m256i index = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+        return {_mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_set1_epi32(n), index)),
+                _mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_set1_epi32(n - 8), index))};
+    }
+    static F32 select(Mask mask, F32 a, F32 b) {
+        return {_mm256_blendv_ps(b.low, a.low, mask.low), _mm256_blendv_ps(b.high, a.high, mask.high)};
+    }
+
+    // -- 32-bit integers ------------------------------------------------------------------------------------------
+    static I32 zero_int() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
+    static I32 set1_int(int32_t x) { return {_mm256_set1_epi32(x), _mm256_set1_epi32(x)}; }
+    static I32 load_int(const void* p) {
+        const auto* halves = static_cast<const __m256i*>(p);
+        return {_mm256_loadu_si256(halves), _mm256_loadu_si256(halves + 1)};
+    }
+    static void store_int(void* p, I32 a) {
+        auto* halves = static_cast<__m256i*>(p);
+        _mm256_storeu_si256(halves, a.low);
+        _mm256_storeu_si256(halves + 1, a.high);
+    }
+    static I32 add_int(I32 a, I32 b) { return {_mm256_add_epi32(a.low, b.low), _mm256_add_epi32(a.high, b.high)}; }
+    static I32 sub_int(I32 a, I32 b) { return {_mm256_sub_epi32(a.low, b.low), _mm256_sub_epi32(a.high, b.high)}; }
+    static I32 mul_int(I32 a, I32 b) { return {_mm256_mullo_epi32(a.low, b.low), _mm256_mullo_epi32(a.high, b.high)}; }
+    static I32 and_int(I32 a, I32 b) { return {_mm256_and_si256(a.low, b.low), _mm256_and_si256(a.high, b.high)}; }
+    static I32 or_int(I32 a, I32 b) { return {_mm256_or_si256(a.low, b.low), _mm256_or_si256(a.high, b.high)}; }
+    template <int N>
+    static I32 shift_left(I32 a) {
+        return {_mm256_slli_epi32(a.low, N), _mm256_slli_epi32(a.high, N)};
+    }
+    template <int N>
+    static I32 shift_right(I32 a) {
+        return {_mm256_srli_epi32(a.low, N), _mm256_srli_epi32(a.high, N)};
+    }
+    template <int N>
+    static I32 shift_right_signed(I32 a) {
+        return {_mm256_srai_epi32(a.low, N), _mm256_srai_epi32(a.high, N)};
+    }
+    static F32 to_float(I32 a) { return {_mm256_cvtepi32_ps(a.low), _mm256_cvtepi32_ps(a.high)}; }
+    static I32 round_to_int(F32 a) { return {_mm256_cvtps_epi32(a.low), _mm256_cvtps_epi32(a.high)}; }
+    static F32 bits_to_float(I32 a) { return {_mm256_castsi256_ps(a.low), _mm256_castsi256_ps(a.high)}; }
+    static I32 float_to_bits(F32 a) { return {_mm256_castps_si256(a.low), _mm256_castps_si256(a.high)}; }
+    static void store_low_bytes(void* p, I32 a) {
+        const __m256i mask = _mm256_set1_epi32(255);
+        const __m256i words =
+            _mm256_packus_epi32(_mm256_and_si256(a.low, mask), _mm256_and_si256(a.high, mask));
+        const __m256i ordered = _mm256_permute4x64_epi64(words, 0b11011000);
+        _mm_storeu_si128(static_cast<__m128i*>(p), _mm_packus_epi16(_mm256_castsi256_si128(ordered),
+                                                                    _mm256_extracti128_si256(ordered, 1)));
+    }
+
+    // -- dot products ---------------------------------------------------------------------------------------------
+    static I32 dot4(I32 sum, Bytes w, const int8_t* a) {
+        const __m256i four = broadcast(a);
+        return {_mm256_add_epi32(sum.low, widen_pairs(_mm256_maddubs_epi16(w.low, four))),
+                _mm256_add_epi32(sum.high, widen_pairs(_mm256_maddubs_epi16(w.high, four)))};
+    }
+    // vpmaddubsw would saturate on large unsigned weights: move the sign of (w - 128) to the activation instead.
+    static constexpr int dot4_wide_offset = 128;
+    static I32 dot4_wide(I32 sum, Bytes w, const int8_t* a) {
+        const __m256i four = broadcast(a);
+        return {_mm256_add_epi32(sum.low, widen_pairs(signed_products(w.low, four))),
+                _mm256_add_epi32(sum.high, widen_pairs(signed_products(w.high, four)))};
+    }
+    static I32 dot2(I32 sum, I32 w, const int16_t* pair) {
+        const __m256i both = broadcast(pair);
+        return {_mm256_add_epi32(sum.low, _mm256_madd_epi16(w.low, both)),
+                _mm256_add_epi32(sum.high, _mm256_madd_epi16(w.high, both))};
+    }
+
+    // -- unpacking ------------------------------------------------------------------------------------------------
+    static Bytes load_bytes(const void* p) { return load_int(p); }
+    static I32 as_int(Bytes a) { return a; }
+    static Bytes as_bytes(I32 a) { return a; }
+    static Bytes look_up(Bytes index, const uint8_t* table) {
+        const __m256i sixteen =
+            _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(table)));
+        return {_mm256_shuffle_epi8(sixteen, index.low), _mm256_shuffle_epi8(sixteen, index.high)};
+    }
+    static I32 widen_unsigned(const uint8_t* p) {
+        return {_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))),
+                _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p + 8)))};
+    }
+    static void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }
+
+  private:
+    static __m128i load_half_register(const uint16_t* p) {
+        return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    }
+    static __m256i broadcast(const void* four_bytes) {
+        int32_t four;
+        __builtin_memcpy(&four, four_bytes, 4);
+        return _mm256_set1_epi32(four);
+    }
+    static __m256i widen_pairs(__m256i words) { return _mm256_madd_epi16(words, _mm256_set1_epi16(1)); }
+    static __m256i signed_products(__m256i w, __m256i a) {
+        const __m256i centred = _mm256_xor_si256(w, _mm256_set1_epi8(-128));
+        return _mm256_maddubs_epi16(_mm256_abs_epi8(centred), _mm256_sign_epi8(a, centred));
+    }
+};
+
+}    // namespace candlewick
