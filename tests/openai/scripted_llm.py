@@ -1,0 +1,118 @@
+"""An AsyncLLM that plays a script of events, for tests of everything above the chat layer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from candlewick.chat.events import (
+    Complete,
+    Event,
+    ResponseToken,
+    Start,
+    ThinkingEnd,
+    ThinkingStart,
+    ThinkingToken,
+    ToolCallArguments,
+    ToolCallEnd,
+    ToolCallStart,
+)
+from candlewick.core.params import GenerationParams
+from candlewick.core.usage import Timings, Usage
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of ``chat``, as the layer above made it."""
+
+    messages: Sequence[Mapping[str, Any]]
+    params: GenerationParams
+    thinking: str
+    tools: Sequence[Mapping[str, Any]] | None
+    template_variables: Mapping[str, Any] | None
+
+
+class Pause:
+    """A place in a script where the model thinks for ever."""
+
+
+Script = Iterable[Event | Pause | Exception]
+
+
+def text_answer(*pieces: str, choice: int = 0, usage: Usage | None = None) -> list[Event]:
+    return [
+        Start("a1", "scripted", choice=choice),
+        *(ResponseToken(piece, choice=choice) for piece in pieces),
+        Complete("stop", usage or Usage(5, len(pieces)), Timings(decode_seconds=0.5), choice=choice),
+    ]
+
+
+def thinking_answer(thought: Sequence[str], *pieces: str) -> list[Event]:
+    return [
+        Start("a1", "scripted"),
+        ThinkingStart(),
+        *(ThinkingToken(piece) for piece in thought),
+        ThinkingEnd(),
+        *(ResponseToken(piece) for piece in pieces),
+        Complete(
+            "stop", Usage(5, len(thought) + len(pieces), reasoning_tokens=len(thought), cached_tokens=3)
+        ),
+    ]
+
+
+def tool_answer(*calls: tuple[str, str, Sequence[str]]) -> list[Event]:
+    """An answer of calls, each ``(id, name, pieces of the arguments)``."""
+    events: list[Event] = [Start("a1", "scripted")]
+    for index, (id, name, pieces) in enumerate(calls):
+        events.append(ToolCallStart(index, id, name))
+        events.extend(ToolCallArguments(index, piece) for piece in pieces)
+        events.append(ToolCallEnd(index, id, name, "".join(pieces)))
+    return [*events, Complete("tool_calls", Usage(9, 7))]
+
+
+@dataclass
+class ScriptedLLM:
+    """Plays ``script(call)`` for every call and counts what runs."""
+
+    script: Callable[[Call], Script]
+    model_name: str = "scripted"
+    calls: list[Call] = field(default_factory=list)
+    running: int = 0
+    cancelled: int = 0
+    """Answers that ended before their script did."""
+    paused: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def chat(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        params: GenerationParams | None = None,
+        thinking: str = "adaptive",
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        template_variables: Mapping[str, Any] | None = None,
+    ) -> AsyncGenerator[Event, None]:
+        call = Call(messages, params or GenerationParams(), thinking, tools, template_variables)
+        self.calls.append(call)
+        self.running += 1
+        finished = False
+        try:
+            for step in self.script(call):
+                if isinstance(step, Exception):
+                    raise step
+                elif isinstance(step, Pause):
+                    self.paused.set()
+                    await asyncio.Event().wait()
+                else:
+                    await asyncio.sleep(0)
+                    yield step
+            finished = True
+        finally:
+            self.running -= 1
+            self.cancelled += not finished
+
+
+def replaying(*events: Event | Pause | Exception) -> ScriptedLLM:
+    """An LLM that gives the same answer to every question."""
+    return ScriptedLLM(lambda call: events)
