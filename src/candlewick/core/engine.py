@@ -1,0 +1,187 @@
+"""The inference engine: tokens in, tokens out, many requests at once on one model.
+
+Owns the user's side: loading, validation and the handles. The work is done by
+:class:`~candlewick.core.engine_thread.EngineThread`. Knows no template, no message and no wire format.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+import weakref
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from operator import index
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from candlewick.core.batch import BLOCK_SIZE
+from candlewick.core.config import EngineConfig
+from candlewick.core.engine_stats import EngineHealth, EngineStats
+from candlewick.core.engine_thread import EngineThread, Request
+from candlewick.core.errors import ContextOverflowError, InvalidRequestError
+from candlewick.core.generation import ChoiceResult, Generation
+from candlewick.core.output_stream import FinishReason, Output
+from candlewick.core.params import GenerationParams
+from candlewick.core.runner_protocol import ModelRunner
+
+if TYPE_CHECKING:
+    from candlewick.core.tokenizer import Tokenizer
+
+__all__ = [
+    "ChoiceResult",
+    "EngineHealth",
+    "EngineStats",
+    "FinishReason",
+    "Generation",
+    "InferenceEngine",
+    "Output",
+]
+
+
+class InferenceEngine:
+    """One model, ready to continue prompts for any number of threads and event loops.
+
+    ``runner`` is owned by the engine from here on and closed with it. Use the engine as a context manager, or
+    call :meth:`close`; dropping the last reference, or leaving the program, stops it too. Several engines in
+    one process work side by side.
+
+    An engine lives in the process that made it: after ``fork`` the child must make its own (``submit`` says
+    so), under ``spawn`` each process does so anyway.
+    """
+
+    def __init__(self, runner: ModelRunner, tokenizer: Tokenizer, config: EngineConfig | None = None) -> None:
+        self.config = config or EngineConfig()
+        self.tokenizer = tokenizer
+        self.vocab_size = runner.vocab_size
+        limits = [runner.max_context, runner.num_blocks * BLOCK_SIZE, self.config.max_context]
+        self.max_context = min(limit for limit in limits if limit is not None)
+        """Most tokens, prompt and answer together, of one request."""
+        self._thread = EngineThread(runner, tokenizer, self.config)
+        # Only asks the thread to stop: waiting for it here could block whatever code the collector
+        # interrupts.
+        weakref.finalize(self, self._thread.request_stop).atexit = False
+
+    @classmethod
+    def load(
+        cls,
+        reference: str | Path,
+        config: EngineConfig | None = None,
+        progress: Callable[[str, int, int], None] | None = None,
+    ) -> Self:
+        """Load the model that ``reference`` names: a path, ``hf:owner/repo[:file or quantisation]`` or
+        ``builtin``.
+
+        ``progress`` is called with what is being done and how much of how much is done.
+
+        Raises:
+            ModelNotFoundError: the reference leads nowhere.
+            ModelLoadError: the file can't be used.
+        """
+        # Here and not above: whoever brings a runner needs neither files nor the native module.
+        from candlewick.core.gguf import GGUFFile
+        from candlewick.core.model_source import resolve_model
+        from candlewick.core.native_runner import NativeRunner
+        from candlewick.core.tokenizer import Tokenizer
+
+        config = config or EngineConfig()
+        with GGUFFile.open(resolve_model(reference, progress=progress)) as gguf_file:
+            tokenizer = Tokenizer.from_metadata(gguf_file.metadata, gguf_file.path)
+            runner = NativeRunner.load(gguf_file, config, progress=progress)
+        return cls(runner, tokenizer, config)
+
+    def submit(self, prompt_ids: Sequence[int], params: GenerationParams | None = None) -> Generation:
+        """Begin to continue ``prompt_ids``; returns at once, from any thread.
+
+        Raises:
+            InvalidRequestError: the prompt is empty, or a token id is outside of the vocabulary.
+            ContextOverflowError: prompt and ``max_tokens`` exceed :attr:`max_context`.
+            EngineOverloaded: ``max_waiting`` requests wait already.
+            EngineClosed, EngineFailed: the engine takes no more requests.
+        """
+        params = params or GenerationParams()
+        prompt = self._valid_prompt(prompt_ids)
+        self._require_in_vocabulary(params.logit_bias, "logit_bias")
+        self._require_in_vocabulary(params.stop_token_ids, "stop_token_ids")
+        request = Request(
+            prompt_ids=prompt,
+            params=params,
+            seed=secrets.randbits(64) if params.seed is None else params.seed,
+            max_tokens=self._max_tokens(len(prompt), params.max_tokens),
+            submitted_at=time.perf_counter(),
+        )
+        self._thread.submit(request)
+        return Generation(request.stream, partial(self._thread.cancel, request), self)
+
+    def stats(self) -> EngineStats:
+        """The numbers as of the latest step."""
+        return self._thread.stats
+
+    def health(self) -> EngineHealth:
+        """Whether the engine takes requests and, if a step failed, the error."""
+        return self._thread.health
+
+    def close(self) -> None:
+        """Stop after the step in progress and free the model; pending requests raise ``EngineClosed``.
+
+        May be called from any thread and more than once.
+        """
+        self._thread.stop()
+
+    async def aclose(self) -> None:
+        """:meth:`close`, without blocking the event loop meanwhile."""
+        await asyncio.to_thread(self.close)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def _valid_prompt(self, prompt_ids: Sequence[int]) -> list[int]:
+        try:
+            prompt = [index(token_id) for token_id in prompt_ids]
+        except TypeError as error:
+            raise InvalidRequestError(f"prompt_ids must be integers: {error}", "prompt_ids") from None
+        if not prompt:
+            raise InvalidRequestError("prompt_ids is empty; give at least one token", "prompt_ids")
+        self._require_in_vocabulary(prompt, "prompt_ids")
+        return prompt
+
+    def _require_in_vocabulary(self, token_ids: Iterable[int], parameter: str) -> None:
+        for token_id in token_ids:
+            if not 0 <= token_id < self.vocab_size:
+                raise InvalidRequestError(
+                    f"{parameter} has token id {token_id}; the model's go from 0 to {self.vocab_size - 1}",
+                    parameter,
+                )
+
+    def _max_tokens(self, num_prompt_tokens: int, max_tokens: int | None) -> int:
+        room = self.max_context - num_prompt_tokens
+        if room < 1:
+            raise ContextOverflowError(
+                f"the prompt has {num_prompt_tokens} tokens and leaves no room for an answer in a context of "
+                f"{self.max_context}; shorten it, or raise max_context",
+                "prompt_ids",
+            )
+        if max_tokens is None:
+            return room
+        if max_tokens > room:
+            raise ContextOverflowError(
+                f"the prompt's {num_prompt_tokens} tokens and max_tokens={max_tokens} exceed the context of "
+                f"{self.max_context}; ask for at most {room}, or raise max_context",
+                "max_tokens",
+            )
+        return max_tokens

@@ -1,0 +1,325 @@
+"""The thread that owns an engine's scheduler and runner and does all the work.
+
+Others talk to it through an inbox and hear from it through output streams; it waits for nobody and sleeps
+when there is nothing to do. It knows no files, no models and no handle of the user's: a handle that is
+dropped must be able to stop it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import threading
+import time
+import weakref
+from dataclasses import dataclass, field
+from enum import Enum
+from queue import SimpleQueue
+
+from candlewick.core.choice import Choice, EngineTokenizer
+from candlewick.core.config import EngineConfig
+from candlewick.core.engine_stats import EngineHealth, EngineStats
+from candlewick.core.errors import EngineClosed, EngineFailed, EngineOverloaded
+from candlewick.core.output_stream import Output, OutputStream, Waiter, wake
+from candlewick.core.params import GenerationParams
+from candlewick.core.runner_protocol import ModelRunner
+from candlewick.core.sampling import Sample
+from candlewick.core.scheduler import Scheduler
+from candlewick.core.sequence import Sequence
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(eq=False)
+class Request:
+    """A validated request. Everything but ``stream`` belongs to the engine's thread once submitted."""
+
+    prompt_ids: list[int]
+    params: GenerationParams
+    seed: int
+    max_tokens: int
+    submitted_at: float
+    stream: OutputStream = field(default_factory=OutputStream)
+    choices: list[Choice] = field(default_factory=list)
+    """The unfinished ones."""
+    queued: bool = True
+    """Whether it still counts among those that wait to be begun."""
+
+
+@dataclass(frozen=True)
+class _Cancel:
+    request: Request
+
+
+class _Stop(Enum):
+    STOP = "stop"
+
+
+class EngineThread:
+    """Runs ``runner`` for the requests given to :meth:`submit` until :meth:`request_stop`, then closes it.
+
+    The thread is a daemon and is stopped when the interpreter exits, so a program ends cleanly whether or not
+    it closes its engines.
+    """
+
+    def __init__(self, runner: ModelRunner, tokenizer: EngineTokenizer, config: EngineConfig) -> None:
+        self.stats = EngineStats(blocks_free=runner.num_blocks)
+        self.health = EngineHealth("ready")
+        self._runner = runner
+        self._tokenizer = tokenizer
+        self._max_waiting = config.max_waiting
+        self._scheduler = Scheduler(
+            runner.num_blocks, max_running=config.max_running, max_step_tokens=config.max_step_tokens
+        )
+        # A SimpleQueue, because a handle's __del__ puts into it and may run at any point of any thread, this
+        # one's included: its put() takes no lock that the interrupted code could hold.
+        self._inbox: SimpleQueue[Request | _Cancel | _Stop] = SimpleQueue()
+        self._requests: set[Request] = set()
+        self._choice_of: dict[Sequence, tuple[Request, Choice]] = {}
+        self._num_arrivals = 0
+        self._num_steps = 0
+        self._num_generated_tokens = 0
+        self._waiters: list[Waiter] = []
+
+        # Between submit() and the thread: who may still queue, and whether there is somebody to queue for.
+        self._admission = threading.Lock()
+        self._num_queued = 0
+        self._num_free_places = self._scheduler.max_running
+
+        self._process_id = os.getpid()
+        self._thread = threading.Thread(target=self._run, name="candlewick-engine", daemon=True)
+        _all_threads.add(self)
+        self._thread.start()
+
+    def submit(self, request: Request) -> None:
+        """Hand a request over; from any thread.
+
+        Raises:
+            EngineOverloaded: as many requests as allowed wait already.
+            EngineClosed, EngineFailed: the engine takes no more requests.
+        """
+        if os.getpid() != self._process_id:
+            raise EngineClosed(
+                f"this engine belongs to process {self._process_id} and its thread did not survive the fork "
+                f"into process {os.getpid()}; create an engine in each process, or start processes by 'spawn'"
+            )
+        with self._admission:
+            if self.health.status != "ready":
+                raise self._refusal()
+            if self._num_queued >= self._max_waiting + self._num_free_places:
+                raise EngineOverloaded(
+                    f"{self._num_queued} requests are waiting and max_waiting is {self._max_waiting}; "
+                    "try again later or raise max_waiting"
+                )
+            self._num_queued += 1
+            self._inbox.put(request)
+
+    def cancel(self, request: Request) -> None:
+        """Give a request up, at the latest after the present step; from anywhere, ``__del__`` included."""
+        self._inbox.put(_Cancel(request))
+
+    def request_stop(self) -> None:
+        """Let the thread end after the step in progress; from anywhere, ``__del__`` included."""
+        self._inbox.put(_Stop.STOP)
+
+    def stop(self) -> None:
+        """:meth:`request_stop` and wait until the thread has ended and the runner is closed."""
+        self.request_stop()
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            while self._take_messages():
+                if self._scheduler.has_work:
+                    self._step()
+                    self._deliver()
+        except BaseException as error:
+            logger.exception("the engine failed")
+            self._shut_down(EngineHealth("failed", error))
+        else:
+            self._shut_down(EngineHealth("closed"))
+        finally:
+            self._runner.close()
+
+    def _take_messages(self) -> bool:
+        """Read the inbox, sleeping on it while there is nothing else to do; false when asked to stop."""
+        may_sleep = not self._scheduler.has_work
+        while may_sleep or not self._inbox.empty():
+            message = self._inbox.get()
+            may_sleep = False
+            if message is _Stop.STOP:
+                return False
+            if isinstance(message, _Cancel):
+                self._give_up(message.request)
+            elif isinstance(message, Request):
+                self._begin(message)
+        if not self._scheduler.has_work:
+            self._count_free_places()
+        self._publish()
+        self._deliver()
+        return True
+
+    def _begin(self, request: Request) -> None:
+        self._requests.add(request)
+        params = request.params
+        try:
+            samplers = [
+                self._runner.new_sampler(params, request.seed, index, request.prompt_ids)
+                for index in range(params.n)
+            ]
+            for index, sampler in enumerate(samplers):
+                sequence = Sequence(request.prompt_ids, self._num_arrivals)
+                self._num_arrivals += 1
+                choice = Choice(
+                    index,
+                    sequence,
+                    sampler,
+                    params,
+                    self._tokenizer,
+                    max_tokens=request.max_tokens,
+                    submitted_at=request.submitted_at,
+                )
+                request.choices.append(choice)
+                self._choice_of[sequence] = request, choice
+                self._scheduler.add(sequence)
+        except Exception as error:
+            self._fail_request(request, error)
+
+    def _give_up(self, request: Request) -> None:
+        """Cancel a request's unfinished choices; one that has ended is left alone."""
+        now = time.perf_counter()
+        for choice in list(request.choices):
+            self._put(request, choice.cancel(now))
+            self._end_choice(request, choice)
+
+    def _step(self) -> None:
+        step = self._scheduler.schedule()
+        now = time.perf_counter()
+        for chunk in step.chunks:
+            request, choice = self._choice_of[chunk.sequence]
+            choice.start(now)
+            self._leave_queue(request)
+        self._count_free_places()
+        self._publish()
+
+        self._runner.execute(step.to_batch())
+        sequences = step.sampled_sequences()
+        chosen = [self._choice_of[sequence] for sequence in sequences]
+        samples = self._runner.sample([choice.sampler for _, choice in chosen]) if chosen else ()
+        self._scheduler.complete(step)
+
+        self._num_steps += 1
+        self._num_generated_tokens += len(chosen)
+        now = time.perf_counter()
+        for (request, choice), sample in zip(chosen, samples, strict=True):
+            self._accept(request, choice, sample, now)
+        self._count_free_places()
+        self._publish()
+
+    def _accept(self, request: Request, choice: Choice, sample: Sample, now: float) -> None:
+        if request not in self._requests:
+            return  # another choice of it failed in this very step
+        try:
+            output = choice.accept(sample, now)
+        except Exception as error:
+            self._fail_request(request, error)
+            return
+        self._put(request, output)
+        if output.finish_reason is not None:
+            self._end_choice(request, choice)
+
+    def _put(self, request: Request, output: Output) -> None:
+        self._waiters += request.stream.put([output])
+
+    def _end_choice(self, request: Request, choice: Choice) -> None:
+        self._forget_choice(choice)
+        request.choices.remove(choice)
+        if not request.choices:
+            self._end_request(request, None)
+
+    def _fail_request(self, request: Request, cause: Exception) -> None:
+        """End one request whose own sampler, decoder or the like failed; the engine goes on."""
+        for choice in request.choices:
+            self._forget_choice(choice)
+        request.choices.clear()
+        error = EngineFailed(f"this request failed, others go on: {cause!r}")
+        error.__cause__ = cause
+        self._end_request(request, error)
+
+    def _forget_choice(self, choice: Choice) -> None:
+        self._choice_of.pop(choice.sequence, None)
+        self._scheduler.finish(choice.sequence)
+
+    def _end_request(self, request: Request, error: Exception | None) -> None:
+        self._leave_queue(request)
+        self._requests.discard(request)
+        self._waiters += request.stream.end(error)
+
+    def _leave_queue(self, request: Request) -> None:
+        if request.queued:
+            request.queued = False
+            with self._admission:
+                self._num_queued -= 1
+
+    def _publish(self) -> None:
+        """Let others see the present numbers; always before readers are woken, who may look at them."""
+        scheduler, blocks = self._scheduler, self._scheduler.blocks
+        self.stats = EngineStats(
+            running=len(scheduler.running),
+            waiting=len(scheduler.waiting),
+            blocks_used=blocks.num_held,
+            blocks_cached=blocks.num_cached,
+            blocks_free=blocks.num_free,
+            steps=self._num_steps,
+            preemptions=scheduler.num_preemptions,
+            prompt_tokens=scheduler.num_prompt_tokens,
+            prefix_hit_tokens=scheduler.num_prefix_hit_tokens,
+            generated_tokens=self._num_generated_tokens,
+        )
+
+    def _count_free_places(self) -> None:
+        """See how many requests could begin at once and so would not have to wait.
+
+        Not after merely reading the inbox: whoever came in by it has not had the chance to begin yet.
+        """
+        scheduler = self._scheduler
+        self._num_free_places = 0 if scheduler.waiting else scheduler.max_running - len(scheduler.running)
+
+    def _deliver(self) -> None:
+        """Wake the readers of all that was put since the last time."""
+        waiters, self._waiters = self._waiters, []
+        wake(waiters)
+
+    def _shut_down(self, health: EngineHealth) -> None:
+        """Take no more requests and end those that are pending."""
+        with self._admission:
+            self.health = health
+        while not self._inbox.empty():
+            message = self._inbox.get()
+            if isinstance(message, Request):
+                self._requests.add(message)
+        for request in list(self._requests):
+            for choice in request.choices:
+                self._forget_choice(choice)
+            self._end_request(request, self._refusal())
+        self._publish()
+        self._deliver()
+
+    def _refusal(self) -> Exception:
+        if self.health.error is None:
+            return EngineClosed("the engine is closed; create another one")
+        error = EngineFailed(f"the engine failed and must be created anew: {self.health.error!r}")
+        error.__cause__ = self.health.error
+        return error
+
+
+_all_threads: weakref.WeakSet[EngineThread] = weakref.WeakSet()
+
+
+@atexit.register
+def _stop_all_threads() -> None:
+    # A daemon thread that is inside native code while the interpreter is taken down can crash the process.
+    for thread in list(_all_threads):
+        thread.stop()

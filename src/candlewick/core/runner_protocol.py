@@ -1,0 +1,48 @@
+"""What the engine asks of a model, and all that it knows about one.
+
+A runner owns the weights, the arithmetic and the storage of the key-value blocks. It knows nothing of
+requests, queues or which sequence owns a block: the engine tells it that anew in every batch. Tests drive the
+engine with a scripted runner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from candlewick.core.batch import Batch
+from candlewick.core.params import GenerationParams
+from candlewick.core.sampling import Sample, TokenSampler
+
+
+class ModelRunner(Protocol):
+    """A loaded model with its block pool. Only the engine's thread calls the methods."""
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of logits in a row; token ids are below it."""
+
+    @property
+    def num_blocks(self) -> int:
+        """Blocks of ``BLOCK_SIZE`` tokens in the pool."""
+
+    @property
+    def max_context(self) -> int:
+        """Most tokens, prompt and answer together, that one sequence may hold."""
+
+    def execute(self, batch: Batch) -> None:
+        """Run one step: write the new keys and values to their blocks and keep the wanted rows' logits."""
+
+    def new_sampler(
+        self, params: GenerationParams, seed: int, choice: int, prompt_ids: Sequence[int]
+    ) -> TokenSampler:
+        """Sampling state for choice number ``choice`` of a request."""
+
+    def sample(self, samplers: Sequence[TokenSampler]) -> Sequence[Sample]:
+        """Draw a token for every logit row of the last :meth:`execute`, in the same order.
+
+        The samplers are not advanced: the engine calls ``accept`` for each token that it keeps.
+        """
+
+    def close(self) -> None:
+        """Give the memory back. Called once, after the last step."""

@@ -1,0 +1,236 @@
+"""Decides what each step computes: which sequences, how many tokens of each, in which blocks.
+
+Plain Python without a model, a thread or a clock, so that its promises can be tested by themselves:
+
+- Whoever decodes is served in every step; prompts share what is left of the step's tokens.
+- Nobody starves. Sequences are admitted by age, the youngest gives way when blocks run out, so the oldest
+  always runs on and finishes, and then the next one is the oldest.
+- A preempted sequence loses its blocks and is computed again later; the prefix cache makes that cheap. Its
+  tokens stay, so whoever reads its answer notices nothing but the pause.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections.abc import Iterable
+from dataclasses import dataclass
+from operator import attrgetter
+
+import numpy as np
+
+from candlewick.core.batch import BLOCK_SIZE, Batch
+from candlewick.core.block_manager import BlockManager
+from candlewick.core.sequence import Sequence, SequenceState
+
+_by_age = attrgetter("arrival")
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduledChunk:
+    """The next ``num_tokens`` pending tokens of a sequence."""
+
+    sequence: Sequence
+    num_tokens: int
+
+    @property
+    def reaches_end(self) -> bool:
+        """Whether the chunk computes the last present token, whose logits give the next one."""
+        return self.num_tokens == self.sequence.num_pending
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduledStep:
+    """One step: decodes first, then pieces of prompts."""
+
+    chunks: tuple[ScheduledChunk, ...]
+
+    def sampled_sequences(self) -> list[Sequence]:
+        """The sequences that receive a token, in the batch's order of logit rows. Ask before ``complete``."""
+        return [chunk.sequence for chunk in self.chunks if chunk.reaches_end]
+
+    def to_batch(self) -> Batch:
+        """The arrays that the model's program wants. Ask before ``complete``."""
+        token_ids: list[int] = []
+        positions: list[int] = []
+        query_starts = [0]
+        logit_rows: list[int] = []
+        tables = [chunk.sequence.block_table for chunk in self.chunks]
+        block_tables = np.zeros((len(tables), max(map(len, tables))), dtype=np.int32)
+        for row, chunk in enumerate(self.chunks):
+            start, end = chunk.sequence.num_computed, chunk.sequence.num_computed + chunk.num_tokens
+            token_ids += chunk.sequence.token_ids[start:end]
+            positions += range(start, end)
+            query_starts.append(len(token_ids))
+            block_tables[row, : len(tables[row])] = tables[row]
+            if chunk.reaches_end:
+                logit_rows.append(len(token_ids) - 1)
+        return Batch(
+            token_ids=np.array(token_ids, dtype=np.int32),
+            positions=np.array(positions, dtype=np.int32),
+            query_starts=np.array(query_starts, dtype=np.int32),
+            block_tables=block_tables,
+            logit_rows=np.array(logit_rows, dtype=np.int32),
+        )
+
+
+class Scheduler:
+    """Waiting and running sequences over a pool of ``num_blocks`` blocks.
+
+    No sequence may ever grow beyond the whole pool; whoever adds one sees to that.
+    """
+
+    def __init__(self, num_blocks: int, *, max_running: int, max_step_tokens: int) -> None:
+        self.blocks = BlockManager(num_blocks)
+        # Each running sequence must be able to advance in every step.
+        self.max_running = min(max_running, max_step_tokens)
+        self.max_step_tokens = max_step_tokens
+        self.waiting: list[Sequence] = []  # by age, as is the next
+        self.running: list[Sequence] = []
+        self.num_preemptions = 0
+        self.num_prompt_tokens = 0
+        self.num_prefix_hit_tokens = 0
+
+    @property
+    def has_work(self) -> bool:
+        return bool(self.waiting or self.running)
+
+    def add(self, sequence: Sequence) -> None:
+        """Queue a new sequence."""
+        insort(self.waiting, sequence, key=_by_age)
+
+    def finish(self, sequence: Sequence) -> None:
+        """Take a sequence out, wherever it is, and release its blocks; a finished one is left alone."""
+        if sequence.state is SequenceState.FINISHED:
+            return
+        (self.running if sequence.state is SequenceState.RUNNING else self.waiting).remove(sequence)
+        self._release_blocks(sequence)
+        sequence.state = SequenceState.FINISHED
+
+    def schedule(self) -> ScheduledStep:
+        """Choose the next step and give its tokens their blocks. There must be work."""
+        if not self._grow_running():
+            # After a preemption nobody is admitted: the blocks just freed belong to those who run.
+            self._admit_waiting()
+        decodes = [sequence for sequence in self.running if sequence.num_pending == 1]
+        chunks = [ScheduledChunk(sequence, 1) for sequence in decodes]
+        chunks += self._prefill_chunks(self.max_step_tokens - len(decodes))
+        assert chunks, "there was work but nothing could run"
+        return ScheduledStep(tuple(chunks))
+
+    def complete(self, step: ScheduledStep) -> None:
+        """Record that the step was computed; blocks that are now full can be found by others."""
+        for chunk in step.chunks:
+            sequence = chunk.sequence
+            first_block = sequence.num_computed // BLOCK_SIZE
+            sequence.num_computed += chunk.num_tokens
+            digests = sequence.digests()
+            for i in range(first_block, sequence.num_computed // BLOCK_SIZE):
+                self.blocks.publish(sequence.block_table[i], digests[i])
+
+    def check_integrity(self) -> None:
+        """Raise ``AssertionError`` unless blocks and queues are in order. For tests, between steps."""
+        self.blocks.check_integrity(sequence.block_table for sequence in self.running)
+        for queue, state in ((self.waiting, SequenceState.WAITING), (self.running, SequenceState.RUNNING)):
+            assert queue == sorted(queue, key=_by_age), f"{state.value} sequences are out of order"
+            assert all(sequence.state is state for sequence in queue), f"a sequence is not {state}"
+        assert all(not sequence.block_table for sequence in self.waiting), "a waiting sequence holds blocks"
+        assert len(self.running) <= self.max_running, "too many sequences run"
+
+    def _grow_running(self) -> bool:
+        """Give every running sequence the blocks for its present tokens; whether somebody had to give way."""
+        preempted = False
+        i = 0
+        while i < len(self.running):
+            sequence = self.running[i]
+            if len(sequence.block_table) == sequence.num_blocks_needed:
+                i += 1
+            elif self.blocks.num_available:
+                sequence.block_table.append(self.blocks.allocate())
+            else:
+                self._preempt_youngest()
+                preempted = True
+        return preempted
+
+    def _preempt_youngest(self) -> None:
+        sequence = self.running.pop()
+        assert self.running, f"the pool of {self.blocks.num_blocks} blocks is too small for one sequence"
+        self._release_blocks(sequence)
+        sequence.state = SequenceState.WAITING
+        insort(self.waiting, sequence, key=_by_age)
+        self.num_preemptions += 1
+
+    def _release_blocks(self, sequence: Sequence) -> None:
+        self.blocks.release(sequence.block_table)
+        del sequence.block_table[:]
+        sequence.num_computed = 0
+
+    def _admit_waiting(self) -> None:
+        being_computed = _blocks_being_computed(self.running) if self.waiting else set()
+        for sequence in list(self.waiting):
+            if len(self.running) >= self.max_running or self._prefill_is_busy():
+                break
+            # At least the last token is computed, for its logits: a block that holds it is not taken from the
+            # cache.
+            shareable = sequence.digests()[: (sequence.num_tokens - 1) // BLOCK_SIZE]
+            found = self.blocks.find_prefix(shareable)
+            if len(found) < len(shareable) and shareable[len(found)] in being_computed:
+                # Somebody is computing this very block right now (another choice of the same prompt, say):
+                # wait for it rather than compute it twice.
+                continue
+            if not self._fits(sequence, found):
+                break
+            self._admit(sequence, found)
+            being_computed |= _blocks_being_computed([sequence])
+
+    def _prefill_is_busy(self) -> bool:
+        """Whether the prompts behind the oldest one already fill their half of a step."""
+        prefills = [sequence.num_pending for sequence in self.running if sequence.num_pending > 1]
+        return bool(prefills) and sum(prefills[1:]) >= (self.max_step_tokens + 1) // 2
+
+    def _fits(self, sequence: Sequence, found: list[int]) -> bool:
+        # One block in reserve for each that runs: admitting somebody only to preempt them at once helps
+        # nobody.
+        num_new = sequence.num_blocks_needed - len(found)
+        return num_new + len(self.running) <= self.blocks.num_available_beside(found)
+
+    def _admit(self, sequence: Sequence, found: list[int]) -> None:
+        self.blocks.share(found)
+        sequence.block_table.extend(found)
+        while len(sequence.block_table) < sequence.num_blocks_needed:
+            sequence.block_table.append(self.blocks.allocate())
+        sequence.num_computed = len(found) * BLOCK_SIZE
+        if sequence.num_cached is None:
+            sequence.num_cached = sequence.num_computed
+            self.num_prompt_tokens += sequence.num_prompt_tokens
+            self.num_prefix_hit_tokens += sequence.num_cached
+        self.waiting.remove(sequence)
+        sequence.state = SequenceState.RUNNING
+        insort(self.running, sequence, key=_by_age)
+
+    def _prefill_chunks(self, budget: int) -> list[ScheduledChunk]:
+        """Divide ``budget`` tokens among the prompts being computed.
+
+        Half is kept for the oldest so that it always gets on; the rest goes to the shortest first, so that a
+        short question does not wait behind a long document. What the others leave is the oldest's too.
+        """
+        prefills = [sequence for sequence in self.running if sequence.num_pending > 1]
+        if not prefills:
+            return []
+        oldest, *others = prefills
+        kept = min(oldest.num_pending, (budget + 1) // 2)
+        chunks = []
+        for sequence in sorted(others, key=attrgetter("num_pending")):
+            num_tokens = min(sequence.num_pending, budget - kept)
+            if num_tokens == 0:
+                break
+            chunks.append(ScheduledChunk(sequence, num_tokens))
+            budget -= num_tokens
+        return [ScheduledChunk(oldest, min(oldest.num_pending, budget)), *chunks]
+
+
+def _blocks_being_computed(sequences: Iterable[Sequence]) -> set[bytes]:
+    return {
+        digest
+        for sequence in sequences
+        for digest in sequence.digests()[sequence.num_computed // BLOCK_SIZE :]
+    }

@@ -1,0 +1,253 @@
+"""The scheduler alone, over a pool whose content is simulated token by token."""
+
+from __future__ import annotations
+
+import zlib
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from candlewick.core.batch import BLOCK_SIZE
+from candlewick.core.scheduler import ScheduledStep, Scheduler
+from candlewick.core.sequence import Sequence, SequenceState
+
+
+class Pool:
+    """Runs scheduled steps: writes tokens to slots, and draws each next token from what it reads back."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self.scheduler = scheduler
+        self.targets: dict[Sequence, int] = {}
+        self._slots: dict[tuple[int, int], int] = {}
+        self._num_added = 0
+
+    def add(self, prompt_ids: list[int], num_tokens: int) -> Sequence:
+        sequence = Sequence(prompt_ids, self._num_added)
+        self._num_added += 1
+        self.targets[sequence] = num_tokens
+        self.scheduler.add(sequence)
+        return sequence
+
+    def cancel(self, sequence: Sequence) -> None:
+        del self.targets[sequence]
+        self.scheduler.finish(sequence)
+
+    def step(self) -> ScheduledStep:
+        step = self.scheduler.schedule()
+        self.scheduler.check_integrity()
+        for chunk in step.chunks:
+            sequence = chunk.sequence
+            for position in range(sequence.num_computed, sequence.num_computed + chunk.num_tokens):
+                place = sequence.block_table[position // BLOCK_SIZE], position % BLOCK_SIZE
+                self._slots[place] = sequence.token_ids[position]
+        sampled = step.sampled_sequences()
+        self.scheduler.complete(step)
+        for sequence in sampled:
+            context = [
+                self._slots[sequence.block_table[position // BLOCK_SIZE], position % BLOCK_SIZE]
+                for position in range(sequence.num_computed)
+            ]
+            assert context == sequence.token_ids
+            sequence.append(next_token(context))
+            if sequence.num_generated == self.targets[sequence]:
+                self.cancel(sequence)
+        self.scheduler.check_integrity()
+        return step
+
+    def run_to_end(self, max_steps: int = 10_000) -> int:
+        for num_steps in range(max_steps):
+            if not self.scheduler.has_work:
+                return num_steps
+            self.step()
+        raise AssertionError(f"still at work after {max_steps} steps: {list(self.targets)}")
+
+
+def next_token(context: list[int]) -> int:
+    return zlib.crc32(bytes(context)) % 8
+
+
+class ArrivalsAndCancellations(RuleBasedStateMachine):
+    @initialize(
+        num_blocks=st.integers(3, 12), max_running=st.integers(1, 6), max_step_tokens=st.integers(1, 40)
+    )
+    def start(self, num_blocks: int, max_running: int, max_step_tokens: int) -> None:
+        self.num_blocks = num_blocks
+        self.scheduler = Scheduler(num_blocks, max_running=max_running, max_step_tokens=max_step_tokens)
+        self.pool = Pool(self.scheduler)
+
+    @rule(
+        family=st.integers(0, 2),
+        num_shared=st.integers(0, 60),
+        own=st.lists(st.integers(0, 7), min_size=1, max_size=20),
+        num_tokens=st.integers(1, 40),
+        num_choices=st.integers(1, 3),
+    )
+    def arrive(self, family: int, num_shared: int, own: list[int], num_tokens: int, num_choices: int) -> None:
+        capacity = self.num_blocks * BLOCK_SIZE
+        prompt_ids = ([family] * num_shared)[: capacity - len(own) - 1] + own
+        for _ in range(num_choices):
+            self.pool.add(prompt_ids, min(num_tokens, capacity - len(prompt_ids)))
+
+    @precondition(lambda self: self.scheduler.has_work)
+    @rule(num_steps=st.integers(1, 10))
+    def step(self, num_steps: int) -> None:
+        for _ in range(num_steps):
+            if self.scheduler.has_work:
+                self.check_step(self.pool.step())
+
+    @precondition(lambda self: self.pool.targets)
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        sequence = data.draw(st.sampled_from(list(self.pool.targets)))
+        self.pool.cancel(sequence)
+        assert sequence.state is SequenceState.FINISHED
+        assert not sequence.block_table
+
+    @invariant()
+    def books_are_in_order(self) -> None:
+        if hasattr(self, "scheduler"):
+            self.scheduler.check_integrity()
+            if not self.scheduler.has_work:
+                assert self.scheduler.blocks.num_held == 0
+
+    def check_step(self, step: ScheduledStep) -> None:
+        assert 0 < sum(chunk.num_tokens for chunk in step.chunks) <= self.scheduler.max_step_tokens
+        assert len({chunk.sequence for chunk in step.chunks}) == len(step.chunks)
+
+    def teardown(self) -> None:
+        if hasattr(self, "pool"):
+            self.pool.run_to_end()
+            assert not self.pool.targets
+            assert self.scheduler.blocks.num_held == 0
+
+
+TestArrivalsAndCancellations = ArrivalsAndCancellations.TestCase
+TestArrivalsAndCancellations.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
+
+
+def test_decodes_come_first_and_prompts_share_the_rest() -> None:
+    pool = Pool(Scheduler(64, max_running=8, max_step_tokens=20))
+    talker = pool.add([1], num_tokens=50)
+    pool.step()
+    long = pool.add([2] * 100, num_tokens=1)
+    step = pool.step()
+    assert [(chunk.sequence, chunk.num_tokens) for chunk in step.chunks] == [(talker, 1), (long, 19)]
+
+
+def test_a_running_answer_advances_in_every_step_beside_a_long_prompt() -> None:
+    pool = Pool(Scheduler(64, max_running=8, max_step_tokens=16))
+    talker = pool.add([1], num_tokens=100)
+    pool.step()
+    pool.add([2] * 500, num_tokens=1)
+    for _ in range(20):
+        before = talker.num_generated
+        pool.step()
+        assert talker.num_generated == before + 1
+
+
+def test_a_short_prompt_does_not_wait_behind_a_long_one() -> None:
+    pool = Pool(Scheduler(64, max_running=8, max_step_tokens=32))
+    long = pool.add([2] * 500, num_tokens=1)
+    pool.step()
+    short = pool.add([3] * 10, num_tokens=5)
+    pool.step()
+    assert short.num_generated == 1
+    assert long.num_computed == 32 + 22
+
+
+def test_short_prompts_do_not_stop_a_long_one() -> None:
+    pool = Pool(Scheduler(64, max_running=4, max_step_tokens=32))
+    long = pool.add([2] * 500, num_tokens=1)
+    num_steps = 0
+    while long.state is not SequenceState.FINISHED:
+        pool.add([3 + num_steps % 5] * 30, num_tokens=1)
+        pool.step()
+        num_steps += 1
+    assert num_steps <= 500 // 16 + 1, "the oldest prompt has half of every step"
+
+
+def test_nobody_starves_under_endless_arrivals_in_a_tiny_pool() -> None:
+    pool = Pool(Scheduler(4, max_running=3, max_step_tokens=8))
+    # Its blocks are the whole pool, while neighbours that fit beside each other keep coming.
+    big = pool.add([5] * 40, num_tokens=24)
+    for i in range(400):
+        if big.state is SequenceState.FINISHED:
+            break
+        pool.add([i % 8] * (1 + i % 20), num_tokens=1 + i % 10)
+        pool.step()
+    assert big.state is SequenceState.FINISHED
+    latest = pool.add([6] * 60, num_tokens=4)
+    ahead = len(pool.targets)
+    for i in range(60 * ahead):
+        if latest.state is SequenceState.FINISHED:
+            break
+        pool.add([i % 8], num_tokens=3)
+        pool.step()
+    assert latest.state is SequenceState.FINISHED
+
+
+def test_the_youngest_gives_way_and_comes_back_with_its_tokens() -> None:
+    pool = Pool(Scheduler(4, max_running=4, max_step_tokens=64))
+    old = pool.add([1] * 14, num_tokens=40)
+    young = pool.add([2] * 14, num_tokens=40)
+    while young.state is not SequenceState.WAITING or young.num_generated == 0:
+        pool.step()
+    assert old.state is SequenceState.RUNNING
+    tokens_before = list(young.token_ids)
+    assert pool.scheduler.num_preemptions == 1
+    pool.run_to_end()
+    assert young.token_ids[: len(tokens_before)] == tokens_before
+    assert (old.num_generated, young.num_generated) == (40, 40)
+
+
+def test_choices_of_one_prompt_compute_its_full_blocks_once() -> None:
+    scheduler = Scheduler(64, max_running=8, max_step_tokens=32)
+    pool = Pool(scheduler)
+    choices = [pool.add([1] * 100, num_tokens=3) for _ in range(4)]
+    num_prompt_tokens = 0
+    while any(choice.num_generated == 0 for choice in choices):
+        step = scheduler.schedule()
+        num_prompt_tokens += sum(
+            chunk.num_tokens for chunk in step.chunks if chunk.sequence.num_generated == 0
+        )
+        scheduler.complete(step)
+        for choice in choices:
+            if choice.num_computed == choice.num_tokens:
+                choice.append(7)
+    assert num_prompt_tokens == 100 + 3 * (100 % BLOCK_SIZE)
+    assert [choice.num_cached for choice in choices] == [0, 96, 96, 96]
+    assert scheduler.num_prefix_hit_tokens == 3 * 96
+    assert scheduler.num_prompt_tokens == 400
+
+
+def test_others_are_not_held_up_by_choices_that_wait_for_the_first() -> None:
+    pool = Pool(Scheduler(64, max_running=8, max_step_tokens=32))
+    for _ in range(3):
+        pool.add([1] * 200, num_tokens=1)
+    other = pool.add([2] * 4, num_tokens=1)
+    pool.step()
+    assert other.num_generated == 1
+
+
+def test_the_last_prompt_token_is_always_computed() -> None:
+    pool = Pool(Scheduler(16, max_running=4, max_step_tokens=64))
+    prompt_ids = [3] * (2 * BLOCK_SIZE)
+    pool.add(prompt_ids, num_tokens=1)
+    pool.run_to_end()
+    again = pool.add(prompt_ids, num_tokens=1)
+    pool.run_to_end()
+    assert again.num_cached == BLOCK_SIZE
+
+
+def test_the_next_turn_finds_prompt_and_answer() -> None:
+    pool = Pool(Scheduler(16, max_running=4, max_step_tokens=64))
+    first = pool.add([1] * 20, num_tokens=30)
+    pool.run_to_end()
+    second = pool.add([*first.token_ids, 5, 6], num_tokens=1)
+    pool.run_to_end()
+    assert second.num_cached == 48  # the 49 tokens that were computed, down to whole blocks
+
+
+def test_more_running_than_step_tokens_is_not_asked_for() -> None:
+    assert Scheduler(8, max_running=32, max_step_tokens=4).max_running == 4
