@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from candlewick.chat.events import (
     Complete,
@@ -19,6 +20,7 @@ from candlewick.chat.events import (
     ToolCallEnd,
     ToolCallStart,
 )
+from candlewick.core.engine_stats import EngineHealth, EngineStats
 from candlewick.core.params import GenerationParams
 from candlewick.core.usage import Timings, Usage
 
@@ -82,7 +84,20 @@ class ScriptedLLM:
     running: int = 0
     cancelled: int = 0
     """Answers that ended before their script did."""
-    paused: asyncio.Event = field(default_factory=asyncio.Event)
+    paused: threading.Event = field(default_factory=threading.Event)
+    ended: threading.Event = field(default_factory=threading.Event)
+    health_status: Literal["ready", "failed", "closed"] = "ready"
+
+    @property
+    def engine(self) -> ScriptedLLM:
+        """It is its own engine, as far as numbers go."""
+        return self
+
+    def stats(self) -> EngineStats:
+        return EngineStats(running=self.running)
+
+    def health(self) -> EngineHealth:
+        return EngineHealth(self.health_status)
 
     async def chat(
         self,
@@ -111,6 +126,7 @@ class ScriptedLLM:
         finally:
             self.running -= 1
             self.cancelled += not finished
+            self.ended.set()
 
 
 def replaying(*events: Event | Pause | Exception) -> ScriptedLLM:

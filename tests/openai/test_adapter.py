@@ -201,7 +201,7 @@ async def test_a_failure_midway_is_raised(last: Any, raised: type[Exception]) ->
 async def test_cancelling_the_task_stops_the_generation() -> None:
     llm = replaying(Start("a", "m"), ResponseToken("x"), Pause())
     task = asyncio.create_task(ask(llm))
-    await llm.paused.wait()
+    assert await asyncio.to_thread(llm.paused.wait, 10)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

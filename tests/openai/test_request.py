@@ -69,11 +69,11 @@ def test_fields_left_out_keep_the_defaults() -> None:
         ({"messages": []}, "messages"),
         ({"messages": ["hi"]}, "messages[0]"),
         ({"logit_bias": {"x": 1}}, "logit_bias"),
-        ({"logit_bias": {"1": "a"}}, "logit_bias"),
+        ({"logit_bias": {"1": "a"}}, "logit_bias.1"),
         ({"top_logprobs": 2}, "top_logprobs"),
         ({"logprobs": True, "top_logprobs": 21}, "top_logprobs"),
         ({"stream_options": {"include_usage": True}}, "stream_options"),
-        ({"stream": True, "stream_options": {"include_usge": True}}, "include_usge"),
+        ({"stream": True, "stream_options": {"include_usge": True}}, "stream_options.include_usge"),
         ({"response_format": {"type": "json_object"}}, "response_format"),
         ({"response_format": {"type": "json_schema", "json_schema": {}}}, "response_format"),
         ({"tool_choice": "required"}, "tool_choice"),
@@ -88,7 +88,7 @@ def test_fields_left_out_keep_the_defaults() -> None:
 def test_what_cannot_be_honoured_is_refused_by_name(fields: dict[str, Any], parameter: str) -> None:
     error = refusal(**fields)
     assert error.parameter == parameter
-    assert parameter.split("[")[0] in str(error) or "enable_thinking" in str(error)
+    assert parameter in str(error) or "enable_thinking" in str(error)
 
 
 def test_a_missing_field_is_named() -> None:

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from candlewick.core.errors import InvalidRequestError
 from candlewick.core.params import MAX_CHOICES, MAX_TOP_LOGPROBS, GenerationParams
+from candlewick.openai.fields import parse_fields
 from candlewick.openai.types import JSONObject
 
 Thinking = Literal["think", "no_think", "adaptive"]
@@ -93,15 +94,10 @@ class ChatCompletionRequest(BaseModel):
             InvalidRequestError: a field is unknown, unsupported, contradicts another or holds a wrong value;
                 ``parameter`` names it.
         """
-        if not isinstance(body, Mapping):
-            raise InvalidRequestError(f"the request must be a JSON object, got {type(body).__name__}")
         for name, reason in REFUSED_FIELDS.items():
             if body.get(name) is not None:
                 raise InvalidRequestError(f"{name!r} is not supported: {reason}", name)
-        try:
-            request = cls.model_validate({key: body[key] for key in body if key not in REFUSED_FIELDS})
-        except ValidationError as error:
-            raise _first_problem(error) from None
+        request = parse_fields(cls, {key: body[key] for key in body if key not in REFUSED_FIELDS})
         request.check()
         return request
 
@@ -160,7 +156,7 @@ class ChatCompletionRequest(BaseModel):
             "stop": (self.stop,) if isinstance(self.stop, str) else self.stop and tuple(self.stop),
             "stop_token_ids": self.stop_token_ids and tuple(self.stop_token_ids),
             "ignore_eos": self.ignore_eos,
-            "logit_bias": self.logit_bias and _token_biases(self.logit_bias),
+            "logit_bias": self.logit_bias and token_biases(self.logit_bias),
             "logprobs": (self.top_logprobs or 0) if self.logprobs else None,
             # The protocol's seeds are signed, ours are not.
             "seed": None if self.seed is None else self.seed % 2**64,
@@ -201,7 +197,12 @@ class ChatCompletionRequest(BaseModel):
         return variables
 
 
-def _token_biases(logit_bias: Mapping[str, float]) -> dict[int, float]:
+def token_biases(logit_bias: Mapping[str, float]) -> dict[int, float]:
+    """``logit_bias`` with the token ids as numbers, which JSON has no keys for.
+
+    Raises:
+        InvalidRequestError: a key is no token id.
+    """
     for token_id in logit_bias:
         # ASCII digits only: int() would also take '१', '1_0' and ' 1'.
         if not (token_id.isascii() and token_id.isdigit() and len(token_id) < 10):
@@ -209,23 +210,3 @@ def _token_biases(logit_bias: Mapping[str, float]) -> dict[int, float]:
                 f"logit_bias must map token ids to numbers, got key {token_id!r}", "logit_bias"
             )
     return {int(token_id): bias for token_id, bias in logit_bias.items()}
-
-
-def _first_problem(error: ValidationError) -> InvalidRequestError:
-    """One problem that pydantic found, as one line that names the field as the client wrote it."""
-    # Of a union's branches the one that got furthest is what the client meant.
-    problem = max(error.errors(include_url=False), key=lambda problem: len(problem["loc"]))
-    location = [part for part in problem["loc"] if isinstance(part, int) or part in _WIRE_NAMES]
-    parameter = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
-    if problem["type"] == "extra_forbidden":
-        parameter = str(problem["loc"][-1])
-        return InvalidRequestError(f"unknown field {parameter!r}; remove it or check its spelling", parameter)
-    if problem["type"] == "missing":
-        return InvalidRequestError(f"the field {parameter!r} is missing", parameter)
-    value = repr(problem["input"])
-    shown = value if len(value) <= 80 else value[:77] + "..."
-    return InvalidRequestError(f"{parameter}: {problem['msg'].lower()}, got {shown}", parameter)
-
-
-# Pydantic's locations also name the branches of a union ('str', 'list[str]'); clients know nothing of those.
-_WIRE_NAMES = frozenset(ChatCompletionRequest.model_fields) | frozenset(StreamOptions.model_fields)

@@ -7,7 +7,9 @@ about.
 
 from __future__ import annotations
 
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Any, Literal
+
+from typing_extensions import NotRequired, TypedDict  # comes with pydantic, which wants it below Python 3.12
 
 JSONObject = dict[str, Any]
 FinishReason = Literal["stop", "length", "tool_calls"]

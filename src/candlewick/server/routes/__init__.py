@@ -1,0 +1,1 @@
+"""One file a route; each makes a router from what it serves."""

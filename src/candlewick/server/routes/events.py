@@ -1,0 +1,97 @@
+"""``POST /v1/events/chat``: our own typed events as server-sent events, each under its own name."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from candlewick.chat.events import Error, Event
+from candlewick.core.params import GenerationParams
+from candlewick.openai.adapter import ChatModel
+from candlewick.openai.errors import error_reply
+from candlewick.openai.fields import parse_fields
+from candlewick.openai.request import Thinking, token_biases
+from candlewick.openai.types import JSONObject
+from candlewick.server.json_body import read_json_object
+from candlewick.server.sse import EventStream, Frames, frame
+
+
+class SamplingFields(BaseModel):
+    """The fields of :class:`~candlewick.core.params.GenerationParams`; those left out keep its defaults."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    max_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    repetition_penalty: float | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    stop: list[str] | None = None
+    stop_token_ids: list[int] | None = None
+    ignore_eos: bool | None = None
+    logit_bias: dict[str, float] | None = None
+    logprobs: int | None = None
+    seed: int | None = None
+    n: int | None = None
+
+    def to_params(self) -> GenerationParams:
+        given: dict[str, Any] = self.model_dump(exclude_none=True)
+        for name in ("stop", "stop_token_ids"):
+            if name in given:
+                given[name] = tuple(given[name])
+        if self.logit_bias is not None:
+            given["logit_bias"] = token_biases(self.logit_bias)
+        return GenerationParams(**given)
+
+
+class EventsRequest(BaseModel):
+    """What :meth:`candlewick.chat.llm.AsyncLLM.chat` takes."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    messages: Annotated[list[JSONObject], Field(min_length=1)]
+    tools: list[JSONObject] | None = None
+    thinking: Thinking = "adaptive"
+    params: SamplingFields = SamplingFields()
+    template_variables: JSONObject | None = None
+
+
+def routes(llm: ChatModel, max_body_bytes: int) -> APIRouter:
+    router = APIRouter(tags=["events"])
+
+    @router.post(
+        "/events/chat",
+        responses={200: {"description": "The events.", "content": {"text/event-stream": {}}}},
+        response_class=Response,
+    )
+    async def chat_events(request: Request) -> Response:
+        """One answer as typed events: start, thinking, text, tool calls, complete or error."""
+        body = parse_fields(EventsRequest, await read_json_object(request, max_body_bytes))
+        answer = llm.chat(
+            body.messages,
+            params=body.params.to_params(),
+            thinking=body.thinking,
+            tools=body.tools,
+            template_variables=body.template_variables,
+        )
+        return await EventStream.begin(request, _frames(answer), _error_frame)
+
+    return router
+
+
+async def _frames(events: AsyncGenerator[Event, None]) -> Frames:
+    async with aclosing(events):
+        async for event in events:
+            yield frame(event.to_json(), event.sse_name)
+
+
+def _error_frame(error: Exception) -> bytes:
+    event = Error(error_reply(error).body["error"]["message"], type(error).__name__)
+    return frame(event.to_json(), event.sse_name)
