@@ -50,7 +50,19 @@ struct AttentionTask {
     float* scratch;          // attention_scratch_floats(head_dim) floats of this thread
 };
 
-// Room for converted keys and values, queries and probabilities of one tile.
-size_t attention_scratch_floats(int head_dim);
+constexpr int attention_group_blocks = 4;                                      // one softmax step covers 64 positions
+constexpr int attention_group_keys = attention_group_blocks * block_size;
+constexpr int attention_batch_rows = 96;    // query rows that share one conversion of keys and values
+constexpr int attention_scratch_alignment = 16;
+
+static constexpr int attention_padded_dim(int head_dim) { return (head_dim + 15) / 16 * 16; }
+
+// Room for one group's converted keys and values, and for the queries, sums and scores of a batch of rows.
+static constexpr size_t attention_scratch_floats(int head_dim) {
+    const size_t padded = size_t(attention_padded_dim(head_dim));
+    const size_t converted = 2 * size_t(attention_group_keys) * padded;
+    const size_t row = 2 * padded + 16 + attention_group_keys;
+    return converted + size_t(attention_batch_rows) * (row + 1) + attention_scratch_alignment;
+}
 
 }    // namespace candlewick

@@ -11,7 +11,8 @@ struct Avx2 {
     static constexpr const char* name = "avx2";
     static constexpr int lanes = 16;
     static constexpr int max_linear_tile = 2;
-    static constexpr int max_attention_rows = 2;
+    static constexpr int max_attention_rows = 3;
+    static constexpr int attention_vectors = 2;
 
     struct F32 {
         __m256 low, high;    // lanes 0 … 7 and 8 … 15
@@ -71,6 +72,16 @@ struct Avx2 {
         return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
     }
 
+    // -- pairs of lanes -------------------------------------------------------------------------------------------
+    static F32 swap_pairs(F32 a) {
+        return {_mm256_permute_ps(a.low, 0b10110001), _mm256_permute_ps(a.high, 0b10110001)};
+    }
+    static F32 load_twice(const float* p, int n) {
+        const __m256 eight = _mm256_maskload_ps(p, _mm256_castps_si256(first(n).low));
+        return {_mm256_permutevar8x32_ps(eight, _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3)),
+                _mm256_permutevar8x32_ps(eight, _mm256_setr_epi32(4, 4, 5, 5, 6, 6, 7, 7))};
+    }
+
     // -- half precision -------------------------------------------------------------------------------------------
     static F32 load_half(const uint16_t* p) {
         return {_mm256_cvtph_ps(load_half_register(p)), _mm256_cvtph_ps(load_half_register(p + 8))};
@@ -79,6 +90,16 @@ struct Avx2 {
         constexpr int nearest = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
         _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(a.low, nearest));
         _mm_storeu_si128(reinterpret_cast<__m128i*>(p + 8), _mm256_cvtps_ph(a.high, nearest));
+    }
+    static F32 load_half_first(const uint16_t* p, int n) {
+        uint16_t half[lanes] = {};
+        __builtin_memcpy(half, p, size_t(n) * sizeof(uint16_t));
+        return load_half(half);
+    }
+    static void store_half_first(uint16_t* p, F32 a, int n) {
+        uint16_t half[lanes];
+        store_half(half, a);
+        __builtin_memcpy(p, half, size_t(n) * sizeof(uint16_t));
     }
     static F32 load_bfloat(const uint16_t* p) {
         return {_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(load_half_register(p)), 16)),
@@ -89,6 +110,9 @@ struct Avx2 {
     static Mask less(F32 a, F32 b) {
         return {_mm256_cmp_ps(a.low, b.low, _CMP_LT_OQ), _mm256_cmp_ps(a.high, b.high, _CMP_LT_OQ)};
     }
+    static Mask greater_equal(F32 a, F32 b) {
+        return {_mm256_cmp_ps(a.low, b.low, _CMP_GE_OQ), _mm256_cmp_ps(a.high, b.high, _CMP_GE_OQ)};
+    }
     static Mask first(int n) {
         const __m256i index = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
         return {_mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_set1_epi32(n), index)),
@@ -96,6 +120,9 @@ struct Avx2 {
     }
     static F32 select(Mask mask, F32 a, F32 b) {
         return {_mm256_blendv_ps(b.low, a.low, mask.low), _mm256_blendv_ps(b.high, a.high, mask.high)};
+    }
+    static uint32_t mask_bits(Mask mask) {
+        return uint32_t(_mm256_movemask_ps(mask.low)) | uint32_t(_mm256_movemask_ps(mask.high)) << 8;
     }
 
     // -- 32-bit integers ------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ struct Avx512 {
     static constexpr int lanes = 16;
     static constexpr int max_linear_tile = 6;
     static constexpr int max_attention_rows = 6;
+    static constexpr int attention_vectors = 4;
 
     using F32 = __m512;
     using I32 = __m512i;
@@ -47,6 +48,14 @@ struct Avx512 {
         return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
     }
 
+    // -- pairs of lanes -------------------------------------------------------------------------------------------
+    static F32 swap_pairs(F32 a) { return _mm512_permute_ps(a, 0b10110001); }
+    static F32 load_twice(const float* p, int n) {
+        const __m256 eight = _mm256_maskz_loadu_ps(__mmask8((1u << n) - 1u), p);
+        const __m512i index = _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
+        return _mm512_permutexvar_ps(index, _mm512_castps256_ps512(eight));
+    }
+
     // -- half precision -------------------------------------------------------------------------------------------
     static F32 load_half(const uint16_t* p) {
         return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
@@ -55,6 +64,12 @@ struct Avx512 {
         const __m256i half = _mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
         _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), half);
     }
+    static F32 load_half_first(const uint16_t* p, int n) {
+        return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(first(n), p));
+    }
+    static void store_half_first(uint16_t* p, F32 a, int n) {
+        _mm256_mask_storeu_epi16(p, first(n), _mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+    }
     static F32 load_bfloat(const uint16_t* p) {
         const __m256i bits = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
         return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
@@ -62,8 +77,10 @@ struct Avx512 {
 
     // -- masks ----------------------------------------------------------------------------------------------------
     static Mask less(F32 a, F32 b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
+    static Mask greater_equal(F32 a, F32 b) { return _mm512_cmp_ps_mask(a, b, _CMP_GE_OQ); }
     static Mask first(int n) { return Mask((1u << n) - 1u); }
     static F32 select(Mask mask, F32 a, F32 b) { return _mm512_mask_blend_ps(mask, b, a); }
+    static uint32_t mask_bits(Mask mask) { return mask; }
 
     // -- 32-bit integers ------------------------------------------------------------------------------------------
     static I32 zero_int() { return _mm512_setzero_si512(); }

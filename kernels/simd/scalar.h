@@ -14,7 +14,8 @@ struct Scalar {
     static constexpr const char* name = "scalar";
     static constexpr int lanes = 16;
     static constexpr int max_linear_tile = 4;       // tokens that one pass over a panel serves
-    static constexpr int max_attention_rows = 4;    // query rows that share one read of the keys
+    static constexpr int max_attention_rows = 4;    // query rows that share one read of the keys or values
+    static constexpr int attention_vectors = 1;     // vectors of keys or values that they multiply in one pass
 
     struct F32 {
         float lane[lanes];
@@ -100,6 +101,16 @@ struct Scalar {
         return a.lane[0];
     }
 
+    // -- pairs of lanes -------------------------------------------------------------------------------------------
+    // Lanes 2i and 2i + 1 change places.
+    static F32 swap_pairs(F32 a) {
+        return each([&](int i) { return a.lane[i ^ 1]; });
+    }
+    // p[i] in lanes 2i and 2i + 1 for the first n (0 <= n <= 8) numbers; the other lanes are zero.
+    static F32 load_twice(const float* p, int n) {
+        return each([&](int i) { return i / 2 < n ? p[i / 2] : 0.0f; });
+    }
+
     // -- half precision -------------------------------------------------------------------------------------------
     static float half_to_float(uint16_t h) {
         const uint32_t sign = uint32_t(h & 0x8000u) << 16;
@@ -144,6 +155,13 @@ struct Scalar {
     static void store_half(uint16_t* p, F32 a) {
         for (int i = 0; i < lanes; ++i) p[i] = float_to_half(a.lane[i]);
     }
+    // The first n lanes, as load_first and store_first.
+    static F32 load_half_first(const uint16_t* p, int n) {
+        return each([&](int i) { return i < n ? half_to_float(p[i]) : 0.0f; });
+    }
+    static void store_half_first(uint16_t* p, F32 a, int n) {
+        for (int i = 0; i < n; ++i) p[i] = float_to_half(a.lane[i]);
+    }
     static F32 load_bfloat(const uint16_t* p) {
         return each([&](int i) {
             const uint32_t bits = uint32_t(p[i]) << 16;
@@ -159,6 +177,11 @@ struct Scalar {
         for (int i = 0; i < lanes; ++i) out.lane[i] = a.lane[i] < b.lane[i];
         return out;
     }
+    static Mask greater_equal(F32 a, F32 b) {
+        Mask out;
+        for (int i = 0; i < lanes; ++i) out.lane[i] = a.lane[i] >= b.lane[i];
+        return out;
+    }
     // Lanes 0 … n - 1.
     static Mask first(int n) {
         Mask out;
@@ -168,6 +191,12 @@ struct Scalar {
     // Where the mask holds a, elsewhere b.
     static F32 select(Mask mask, F32 a, F32 b) {
         return each([&](int i) { return mask.lane[i] ? a.lane[i] : b.lane[i]; });
+    }
+    // Bit i is lane i.
+    static uint32_t mask_bits(Mask mask) {
+        uint32_t out = 0;
+        for (int i = 0; i < lanes; ++i) out |= uint32_t(mask.lane[i]) << i;
+        return out;
     }
 
     // -- 32-bit integers ------------------------------------------------------------------------------------------

@@ -1,0 +1,200 @@
+// Causal attention over the paged cache, with the softmax computed as the keys go by (Milakov and Gimelshein 2018,
+// https://arxiv.org/abs/1805.02867).
+//
+// A row is one query head of one token. Whatever else is computed with it, a row is computed in this order: groups of
+// 64 keys, aligned at multiples of 64 positions, ascending; in each, scores by fused multiply-adds over ascending
+// dimensions, one maximum, and outputs by fused multiply-adds over ascending keys. So prefill and decode agree bit for
+// bit, and so do all instruction sets.
+//
+// Keys that a row may not see have probability zero and their values are never read for that row: whatever stands in
+// slots that nobody has written yet, NaN included, does no harm.
+#pragma once
+
+#include <cstdint>
+
+#include "ops/attention_softmax.h"
+#include "ops/attention_task.h"
+#include "ops/attention_tile.h"
+
+namespace candlewick {
+
+// Where the parts of the scratch memory stand. A batch of rows is cut into tiles; a tile's queries are stored
+// transposed, [head_dim][max_attention_rows], because its rows are multiplied by the same key element at once.
+template <class S>
+struct AttentionScratch {
+    static constexpr int tile_rows = S::max_attention_rows;
+    static_assert(attention_batch_rows % tile_rows == 0);
+
+    int padded_dim;
+    float* keys;       // [4 blocks][head_dim][16]
+    float* values;     // [4 blocks][16][head_dim]
+    float* queries;    // [tiles][head_dim][tile_rows]
+    float* out;        // [rows][padded_dim], not divided by the sum of probabilities yet
+    float* sums;       // [rows][16]: the sum of probabilities, lane by lane
+    float* scores;     // [rows][64], then probabilities
+    float* maxima;     // [rows]
+
+    AttentionScratch(float* memory, int head_dim) : padded_dim(attention_padded_dim(head_dim)) {
+        const uintptr_t bytes = attention_scratch_alignment * sizeof(float);
+        const uintptr_t address = (reinterpret_cast<uintptr_t>(memory) + bytes - 1) / bytes * bytes;
+        keys = reinterpret_cast<float*>(address);
+        values = keys + attention_group_keys * padded_dim;
+        queries = values + attention_group_keys * padded_dim;
+        out = queries + attention_batch_rows * padded_dim;
+        sums = out + attention_batch_rows * padded_dim;
+        scores = sums + attention_batch_rows * S::lanes;
+        maxima = scores + attention_batch_rows * attention_group_keys;
+    }
+};
+
+// Consecutive rows of one task that go through the groups of keys together.
+template <class S, class Element>
+struct AttentionBatch {
+    const AttentionTask& task;
+    AttentionScratch<S> scratch;
+    int first_row;    // of all rows of the task: token * group + head
+    int num_rows;
+    int rows_in_tile;
+    int positions[attention_batch_rows];
+
+    AttentionBatch(const AttentionTask& attention_task, int first, int count)
+        : task(attention_task),
+          scratch(attention_task.scratch, attention_task.cache.head_dim),
+          first_row(first),
+          num_rows(count) {
+        const int tiles = (count + S::max_attention_rows - 1) / S::max_attention_rows;
+        rows_in_tile = (count + tiles - 1) / tiles;
+        for (int row = 0; row < count; ++row) positions[row] = task.first_position + (first + row) / task.group;
+    }
+
+    int first_visible(int row) const {
+        const int first = positions[row] + 1 - task.window;
+        return task.window > 0 && first > 0 ? first : 0;
+    }
+    size_t head_offset(int row, size_t stride) const {
+        const int index = first_row + row;
+        return size_t(index / task.group) * stride + size_t(index % task.group) * size_t(task.cache.head_dim);
+    }
+    float* tile_queries(int tile) const {
+        return scratch.queries + size_t(tile) * size_t(task.cache.head_dim) * S::max_attention_rows;
+    }
+
+    void start() const {
+        const int dim = task.cache.head_dim;
+        for (int row = 0; row < num_rows; ++row) {
+            const float* query = task.queries + head_offset(row, task.query_stride);
+            float* transposed = tile_queries(row / rows_in_tile) + row % rows_in_tile;
+            for (int d = 0; d < dim; ++d) transposed[d * S::max_attention_rows] = query[d];
+            scratch.maxima[row] = -__builtin_inff();
+            S::store(scratch.sums + row * S::lanes, S::zero());
+            for (int d = 0; d < scratch.padded_dim; d += S::lanes)
+                S::store(scratch.out + row * scratch.padded_dim + d, S::zero());
+        }
+    }
+
+    void run() const {
+        start();
+        const int begin = first_visible(0);
+        const int end = positions[num_rows - 1] + 1;
+        // A second tile would convert the same halves again; from the third on, one conversion for all is cheaper.
+        const bool convert = sizeof(Element) < sizeof(float) && num_rows > 2 * rows_in_tile;
+        for (int key = begin - begin % attention_group_keys; key < end; key += attention_group_keys) {
+            const int last = end < key + attention_group_keys ? end : key + attention_group_keys;
+            const KvGroup<S, Element> group(task, key, begin > key ? begin : key, last);
+            if (convert)
+                run_tiles(converted<S>(group, scratch.keys, scratch.values));
+            else
+                run_tiles(group);
+        }
+        finish();
+    }
+
+    template <class GroupElement>
+    void run_tiles(const KvGroup<S, GroupElement>& group) const {
+        for (int tile = 0; tile * rows_in_tile < num_rows; ++tile) {
+            const int first = tile * rows_in_tile;
+            const int count = num_rows - first < rows_in_tile ? num_rows - first : rows_in_tile;
+            run_tile(group, tile, first, count);
+        }
+    }
+
+    // The rows that see anything of the group are consecutive, since tokens ascend.
+    template <class GroupElement>
+    void run_tile(const KvGroup<S, GroupElement>& group, int tile, int first, int count) const {
+        KeyRange visible[S::max_attention_rows];
+        int begin = 0;
+        int end = 0;
+        for (int r = 0; r < count; ++r) {
+            visible[r] = group.visible(first_visible(first + r), positions[first + r] + 1);
+            if (is_empty(visible[r])) continue;
+            if (end == 0) begin = r;
+            end = r + 1;
+        }
+        if (end == 0) return;
+
+        const KeyRange* ranges = visible + begin;
+        const int rows = end - begin;
+        const int row = first + begin;
+        float* scores = scratch.scores + row * attention_group_keys;
+        const KeyRange all{ranges[0].first, ranges[rows - 1].end};
+        with_row_count<S::max_attention_rows>(rows, [&](auto row_count) {
+            score_tile<S, decltype(row_count)::value>(tile_queries(tile) + begin, group, all, scores);
+        });
+        float* out = scratch.out + row * scratch.padded_dim;
+        for (int r = 0; r < rows; ++r)
+            softmax_step<S>(scores + r * attention_group_keys, ranges[r], task.scale, scratch.maxima + row + r,
+                            scratch.sums + (row + r) * S::lanes, out + r * scratch.padded_dim, scratch.padded_dim);
+        weigh_tile<S>(scores, group, ranges, rows, out, scratch.padded_dim);
+    }
+
+    void finish() const {
+        const int dim = task.cache.head_dim;
+        for (int row = 0; row < num_rows; ++row) {
+            const float sum = S::sum(S::load(scratch.sums + row * S::lanes));
+            const typename S::F32 inverse = S::set1(1.0f / sum);
+            const float* from = scratch.out + row * scratch.padded_dim;
+            float* to = task.out + head_offset(row, task.out_stride);
+            for (int d = 0; d < dim; d += S::lanes) {
+                const int count = dim - d < S::lanes ? dim - d : S::lanes;
+                S::store_first(to + d, S::mul(S::load(from + d), inverse), count);
+            }
+        }
+    }
+};
+
+template <class S, class Element>
+static inline void attend(const AttentionTask& task) {
+    const int rows = task.num_tokens * task.group;
+    for (int first = 0; first < rows; first += attention_batch_rows) {
+        const int count = rows - first < attention_batch_rows ? rows - first : attention_batch_rows;
+        AttentionBatch<S, Element>(task, first, count).run();
+    }
+}
+
+// Store key and value rows in the cache, keys transposed within their block.
+template <class S, class Element>
+static inline void write(const KvWriteTask& task) {
+    const int dim = task.cache.head_dim;
+    const int heads = task.cache.num_kv_heads;
+    for (int t = 0; t < task.num_tokens; ++t) {
+        const int position = task.first_position + t;
+        const int slot = position % block_size;
+        const size_t block = size_t(task.block_table[position / block_size]);
+        for (int head = 0; head < heads; ++head) {
+            const size_t base = (block * size_t(heads) + size_t(head)) * size_t(dim) * block_size;
+            Element* keys = static_cast<Element*>(task.cache.keys) + base + slot;
+            Element* values = static_cast<Element*>(task.cache.values) + base + size_t(slot) * size_t(dim);
+            const float* key = task.keys + size_t(t) * task.key_stride + size_t(head) * size_t(dim);
+            const float* value = task.values + size_t(t) * task.value_stride + size_t(head) * size_t(dim);
+            for (int d = 0; d < dim; d += S::lanes) {
+                const int count = dim - d < S::lanes ? dim - d : S::lanes;
+                Element column[S::lanes];
+                store_elements<S>(column, S::load_first(key + d, count), count);
+                for (int i = 0; i < count; ++i) keys[(d + i) * block_size] = column[i];
+                store_elements<S>(values + d, S::load_first(value + d, count), count);
+            }
+        }
+    }
+}
+
+}    // namespace candlewick
