@@ -1,8 +1,8 @@
 """The typed events that every face renders: Python, the command line, SSE, Chat Completions, the web page.
 
 One answer is: ``Start``, then any of thinking (``ThinkingStart``, ``ThinkingToken``…, ``ThinkingEnd``), text
-(``ResponseToken``…) and tool calls (``ToolCallStart``, ``ToolCallArguments``…, ``ToolCallEnd``), then exactly one of
-``Complete`` or ``Error``.
+(``ResponseToken``…) and tool calls (``ToolCallStart``, ``ToolCallArguments``…, ``ToolCallEnd``), then exactly
+one of ``Complete`` or ``Error``.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class ToolCallArguments(_Event):
 
 @dataclass(frozen=True)
 class ToolCallEnd(_Event):
-    """The whole call; ``arguments`` is valid JSON text of an object, the concatenation of the pieces before."""
+    """The whole call; ``arguments`` is JSON text of an object, the concatenation of the pieces before."""
 
     sse_name: ClassVar[str] = "tool_call_end"
     index: int
@@ -87,8 +87,8 @@ class ToolCallEnd(_Event):
 class Complete(_Event):
     sse_name: ClassVar[str] = "complete"
     reason: FinishReason
-    usage: Usage = Usage()
-    timings: Timings = Timings()
+    usage: Usage = field(default_factory=Usage)
+    timings: Timings = field(default_factory=Timings)
 
 
 @dataclass(frozen=True)

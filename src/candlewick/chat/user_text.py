@@ -1,0 +1,148 @@
+"""Keeps text that users supplied apart from the control tokens that a template writes.
+
+Owns the marking of user text before a template runs and the splitting of what it rendered. Refuses to know
+what a template does with the text in between.
+
+The idea: a control token such as ``<|im_start|>`` in a rendered prompt is genuine only if no character of it
+came from a user. So, before rendering, the punctuation that control tokens are made of is replaced in every
+user-supplied text by private-use characters, one for one. Text keeps its length, words and whitespace, so
+templates may trim, search and cut it. After rendering, what still reads as a control token was written by the
+template; the private-use characters are turned back, and a stretch that reads as a control token only now was
+supplied (or assembled: ``<|im_/thinkstart|>`` in a template that removes ``/think``) by a user.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable
+from typing import Any
+
+Segments = list[tuple[str, bool]]
+"""Pieces of a rendered prompt; ``True`` where control tokens may be recognised."""
+
+_PRIVATE_USE_START = 0xF0000  # plane 15, private use
+_NEVER_MARKED = frozenset('_/"\\')
+"""Punctuation that has a meaning of its own: ``/no_think``, and what JSON escapes."""
+
+_QUOTED = r"""(?P<quote>['"])(?P<text>(?:(?!(?P=quote))[^\\\n])+)(?P=quote)"""
+_INSPECTIONS = (
+    re.compile(_QUOTED + r"\s+(?:not\s+)?in\b"),
+    re.compile(r"\.(?:startswith|endswith|split|find|replace)\(\s*" + _QUOTED),
+)
+
+
+class UserTextGuard:
+    """Marks user text for one template and one vocabulary.
+
+    Args:
+        control_tokens: every text that the tokenizer would turn into a control token. template_source: the
+        template; texts that it searches for in messages stay as they are where that is safe.
+    """
+
+    def __init__(self, control_tokens: Collection[str], template_source: str) -> None:
+        tokens = sorted(
+            {token for token in control_tokens if token.strip()}, key=lambda token: (-len(token), token)
+        )
+        self._tokens = re.compile("|".join(map(re.escape, tokens)) or r"(?!)")
+        self._words = frozenset(filter(None, map(_word_of, tokens)))
+        marked = {char for token in tokens for char in token if _is_markable(char)}
+        # A token without any such punctuation is betrayed by its first character.
+        marked |= {token[0] for token in tokens if not any(map(_is_markable, token))}
+        self._marked = "".join(sorted(marked))
+        self._first_letters = "".join(sorted({word[0] for word in self._words} - marked))
+        self._searched = tuple(
+            text
+            for text in _searched_texts(template_source)
+            if not any(_may_overlap(text, token) for token in tokens)
+        )
+        self._template_source = template_source
+
+    def marking(self, texts: Iterable[str]) -> Marking:
+        """Private-use characters for one rendering: those that occur in none of its inputs ``texts``."""
+        taken = set(self._template_source).union(*texts)
+        free = (chr(code) for code in range(_PRIVATE_USE_START, 0x10FFFE) if chr(code) not in taken)
+        placeholders = dict(zip(self._marked + self._first_letters, free, strict=False))
+        return Marking(self, placeholders)
+
+    def split(self, rendered: str, originals: dict[int, str]) -> Segments:
+        """The segments of a rendering in which ``originals`` maps private-use characters back."""
+        genuine = [match.span() for match in self._tokens.finditer(rendered)]
+        segments: Segments = []
+        before = (0, 0)
+        for token in [*genuine, (len(rendered), len(rendered))]:
+            stretch = rendered[before[1] : token[0]].translate(originals)
+            surrounded = rendered[before[0] : before[1]] + stretch + rendered[token[0] : token[1]]
+            found = [match.group() for match in self._tokens.finditer(surrounded)]
+            around = [rendered[start:end] for start, end in (before, token) if end > start]
+            _append(segments, stretch, found == around)
+            _append(segments, rendered[token[0] : token[1]], True)
+            before = token
+        return segments
+
+
+class Marking:
+    """The private-use characters of one rendering."""
+
+    def __init__(self, guard: UserTextGuard, placeholders: dict[str, str]) -> None:
+        self._guard = guard
+        self._originals = {ord(placeholder): char for char, placeholder in placeholders.items()}
+        self._placeholders = placeholders
+        self._table = {ord(char): placeholders[char] for char in guard._marked}
+
+    def text(self, text: str, kept: Collection[str] = ()) -> str:
+        """``text`` with its control punctuation replaced, except in the texts that are ``kept``."""
+        if text in self._guard._words:
+            # The template may set it between brackets of its own: "<" ~ name ~ ">".
+            return self._placeholders[text[0]] + text[1:].translate(self._table)
+        kept = [*self._guard._searched, *kept]
+        if not any(fragment in text for fragment in kept):
+            return text.translate(self._table)
+        fragments = re.split(f"({'|'.join(map(re.escape, sorted(kept, key=len, reverse=True)))})", text)
+        return "".join(
+            fragment if index % 2 else fragment.translate(self._table)
+            for index, fragment in enumerate(fragments)
+        )
+
+    def value(self, value: Any) -> Any:
+        """A JSON value with every text in it marked, keys included."""
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, dict):
+            return {self.text(key): self.value(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self.value(item) for item in value]
+        return value
+
+    def split(self, rendered: str) -> Segments:
+        """The segments of a rendering of marked texts, with the original characters put back."""
+        return self._guard.split(rendered, self._originals)
+
+
+def _append(segments: Segments, text: str, trusted: bool) -> None:
+    if not text:
+        return
+    if segments and segments[-1][1] == trusted:
+        text = segments.pop()[0] + text
+    segments.append((text, trusted))
+
+
+def _is_markable(char: str) -> bool:
+    return not (char.isalnum() or char.isspace() or char in _NEVER_MARKED)
+
+
+def _word_of(token: str) -> str:
+    """The token without the punctuation around it; empty when there is none or nothing is left."""
+    word = token.strip("".join(char for char in token if not char.isalnum()))
+    return "" if word == token else word
+
+
+def _searched_texts(source: str) -> list[str]:
+    found = {match["text"] for pattern in _INSPECTIONS for match in pattern.finditer(source)}
+    return sorted(text for text in found if any(map(_is_markable, text)))
+
+
+def _may_overlap(text: str, token: str) -> bool:
+    if text in token or token in text:
+        return True
+    lengths = range(1, min(len(text), len(token)))
+    return any(text[-length:] == token[:length] or token[-length:] == text[:length] for length in lengths)
