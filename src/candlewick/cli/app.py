@@ -1,0 +1,46 @@
+"""The commands, and how their errors look: one line, unless the trace is asked for."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from candlewick.cli import chat, doctor, inspect, run, serve
+from candlewick.cli.options import is_debugging
+from candlewick.core.errors import CandlewickError, InvalidRequestError
+
+INTERRUPTED = 130
+"""What a shell calls the end by Ctrl-C: 128 and the signal's number."""
+
+
+class _Commands(TyperGroup):
+    """Commands whose errors are one line on standard error: status 2 for a wrong request, 1 for the rest."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise typer.Exit(INTERRUPTED) from None
+        except CandlewickError as error:
+            if is_debugging(ctx):
+                raise
+            print(f"candlewick: {error}", file=sys.stderr)
+            raise typer.Exit(2 if isinstance(error, InvalidRequestError) else 1) from None
+
+
+app = typer.Typer(
+    cls=_Commands,
+    name="candlewick",
+    help="Language models on an ordinary CPU, inside your own program.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("run")(run.run)
+app.command("chat")(chat.chat)
+app.command("serve")(serve.serve)
+app.command("inspect")(inspect.inspect)
+app.command("doctor")(doctor.doctor)

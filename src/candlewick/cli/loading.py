@@ -1,0 +1,66 @@
+"""Loading a model under a progress bar."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from candlewick.chat.llm import LLM, AsyncLLM
+
+
+class LoadingBar:
+    """A bar on standard error for each stage, gone at the end; nothing where that is no terminal."""
+
+    def __init__(self) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            DownloadColumn(),
+            TimeRemainingColumn(),
+            console=Console(file=sys.stderr),
+            transient=True,
+            disable=not sys.stderr.isatty(),
+        )
+        self._stages: dict[str, TaskID] = {}
+
+    def update(self, stage: str, done: int, total: int) -> None:
+        """``done`` of ``total`` bytes of ``stage`` are there."""
+        if stage not in self._stages:
+            self._stages[stage] = self._progress.add_task(stage, total=total)
+        self._progress.update(self._stages[stage], completed=done, total=total)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+
+def load_llm(reference: str, *, threads: int | None = None, context: int | None = None) -> LLM:
+    """The model that ``reference`` means; ``context`` in tokens.
+
+    Raises:
+        ModelNotFoundError: the reference leads nowhere.
+        ModelLoadError: the model can't be loaded.
+        InvalidRequestError: a setting is out of its range.
+    """
+    from candlewick.chat.llm import LLM
+
+    with LoadingBar() as bar:
+        return LLM(reference, progress=bar.update, num_threads=threads, max_context=context)
+
+
+def load_async_llm(reference: str, *, threads: int | None = None, context: int | None = None) -> AsyncLLM:
+    """The same for an event loop; see :func:`load_llm`."""
+    from candlewick.chat.llm import AsyncLLM
+
+    with LoadingBar() as bar:
+        return AsyncLLM(reference, progress=bar.update, num_threads=threads, max_context=context)

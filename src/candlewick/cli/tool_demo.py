@@ -1,0 +1,182 @@
+"""Three harmless tools and a bounded loop, so that a newcomer sees a model think, call a tool and use its
+result.
+
+A demonstration, not an agent: tools run in this process, one after the other.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import operator
+import random
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from candlewick.chat.events import ToolCallEnd
+from candlewick.cli.answer_printer import AnswerPrinter, Shown
+from candlewick.cli.asking import Chatting, Message, Thinking
+from candlewick.core.errors import InvalidRequestError
+from candlewick.core.params import GenerationParams
+
+MOST_TURNS = 4
+"""Answers of the model to one question; the last one gets no tools, so that it must speak."""
+MOST_DICE = 100
+LARGEST_NUMBER = 1e15
+
+_OPERATORS: dict[type[ast.AST], Callable[..., float]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
+    ast.USub: operator.neg,
+    ast.UAdd: operator.pos,
+}
+
+
+@dataclass(frozen=True)
+class DemoTool:
+    """A tool: what the model is told of it, and what it does."""
+
+    name: str
+    description: str
+    properties: dict[str, dict[str, str]]
+    required: tuple[str, ...]
+    function: Callable[..., str]
+
+    def to_json(self) -> dict[str, Any]:
+        """OpenAI's form of a tool."""
+        parameters = {"type": "object", "properties": self.properties, "required": list(self.required)}
+        return {
+            "type": "function",
+            "function": {"name": self.name, "description": self.description, "parameters": parameters},
+        }
+
+
+def calculate(expression: str) -> str:
+    """The value of an expression of numbers, + - * / // % and brackets.
+
+    Raises:
+        ValueError: it holds anything else, or a number too large.
+    """
+    try:
+        value = _evaluate(ast.parse(str(expression).strip(), mode="eval").body)
+    except (SyntaxError, RecursionError, MemoryError):
+        raise ValueError(f"{expression!r} is no expression of numbers") from None
+    except ZeroDivisionError:
+        raise ValueError("division by zero") from None
+    return f"{value:.12g}"
+
+
+def _evaluate(node: ast.expr) -> float:
+    match node:
+        case ast.Constant(value=int() | float() as number) if not isinstance(number, bool):
+            value: float = number
+        case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
+            value = _OPERATORS[type(op)](_evaluate(left), _evaluate(right))
+        case ast.UnaryOp(op=op, operand=operand) if type(op) in _OPERATORS:
+            value = _OPERATORS[type(op)](_evaluate(operand))
+        case _:
+            raise ValueError("only numbers, + - * / // % and brackets are understood")
+    if abs(value) > LARGEST_NUMBER:
+        raise ValueError(f"numbers beyond {LARGEST_NUMBER:g} are not understood")
+    return value
+
+
+def read_clock() -> str:
+    """Date and time here."""
+    return datetime.now().astimezone().strftime("%A, %Y-%m-%d %H:%M:%S %Z")
+
+
+def roll_dice(count: int = 1, sides: int = 6) -> str:
+    """``count`` rolls of a die.
+
+    Raises:
+        ValueError: there is no such die.
+    """
+    count, sides = int(count), int(sides)
+    if not (1 <= count <= MOST_DICE and 2 <= sides <= 1000):
+        raise ValueError(f"count must be from 1 to {MOST_DICE} and sides from 2 to 1000")
+    rolls = [random.randint(1, sides) for _ in range(count)]
+    return " ".join(map(str, rolls))
+
+
+DEMO_TOOLS = {
+    tool.name: tool
+    for tool in (
+        DemoTool(
+            "calculator",
+            "Calculates the value of an arithmetic expression.",
+            {"expression": {"type": "string", "description": "for example 12 * (3 + 4)"}},
+            ("expression",),
+            calculate,
+        ),
+        DemoTool("clock", "Tells the current date and time.", {}, (), read_clock),
+        DemoTool(
+            "dice",
+            "Rolls dice.",
+            {
+                "count": {"type": "integer", "description": "how many dice"},
+                "sides": {"type": "integer", "description": "sides of each die"},
+            },
+            (),
+            roll_dice,
+        ),
+    )
+}
+
+
+def choose_tools(names: str | None) -> list[DemoTool]:
+    """The tools of a comma-separated list; ``None`` is an empty one.
+
+    Raises:
+        InvalidRequestError: there is no such tool.
+    """
+    wanted = [name.strip() for name in (names or "").split(",") if name.strip()]
+    for name in wanted:
+        if name not in DEMO_TOOLS:
+            raise InvalidRequestError(
+                f"there is no tool {name!r}; choose from {', '.join(DEMO_TOOLS)}", "tools"
+            )
+    return [DEMO_TOOLS[name] for name in dict.fromkeys(wanted)]
+
+
+def call_tool(tools: Sequence[DemoTool], call: ToolCallEnd) -> str:
+    """What the called tool says; what went wrong is told to the model, which may try again."""
+    tool = next((tool for tool in tools if tool.name == call.name), None)
+    if tool is None:
+        return f"error: there is no tool {call.name!r}"
+    try:
+        return tool.function(**json.loads(call.arguments))
+    except (TypeError, ValueError, OverflowError) as error:
+        return f"error: {error}"
+
+
+def converse(
+    llm: Chatting,
+    messages: Sequence[Message],
+    tools: Sequence[DemoTool],
+    printer: AnswerPrinter,
+    *,
+    params: GenerationParams,
+    thinking: Thinking,
+) -> Shown:
+    """Ask, run the called tools, ask again with their results, until the model speaks; its last answer."""
+    messages = list(messages)
+    for turns_left in reversed(range(MOST_TURNS)):
+        offered = [tool.to_json() for tool in tools] if turns_left else None
+        with closing(llm.chat(messages, params=params, thinking=thinking, tools=offered)) as events:
+            shown = printer.show(events)
+        if not shown.tool_calls:
+            break
+        messages.append(shown.to_message())
+        for call in shown.tool_calls:
+            result = call_tool(tools, call)
+            printer.note(f"← {result}")
+            messages.append({"role": "tool", "tool_call_id": call.id, "name": call.name, "content": result})
+    return shown

@@ -1,0 +1,111 @@
+"""The tool demo: harmless tools and a loop that ends."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scripted_llm import text_answer, tool_answer
+from typer.testing import CliRunner
+
+from candlewick.chat.events import ToolCallEnd
+from candlewick.cli.app import app
+from candlewick.cli.tool_demo import DEMO_TOOLS, MOST_TURNS, calculate, call_tool, choose_tools
+
+TOOLS = list(DEMO_TOOLS.values())
+
+
+def call(name: str, arguments: str) -> str:
+    return call_tool(TOOLS, ToolCallEnd(0, "c1", name, arguments))
+
+
+def test_the_model_gets_its_tools_results(play: Any) -> None:
+    llm = play(tool_answer(("c1", "calculator", ['{"expression": "6*7"}'])), text_answer("It is 42."))
+    result = CliRunner().invoke(app, ["run", "6*7?", "--tools", "calculator,dice"])
+    assert result.stdout == "It is 42.\n"
+    assert result.stderr == '→ calculator({"expression": "6*7"})\n← 42\n'
+    assert [tool["function"]["name"] for tool in llm.calls[0].tools] == ["calculator", "dice"]
+    assert llm.calls[1].messages[1:] == [
+        {
+            "role": "assistant",
+            "content": "",
+            "tool_calls": [
+                {
+                    "id": "c1",
+                    "type": "function",
+                    "function": {"name": "calculator", "arguments": '{"expression": "6*7"}'},
+                }
+            ],
+        },
+        {"role": "tool", "tool_call_id": "c1", "name": "calculator", "content": "42"},
+    ]
+
+
+def test_the_loop_ends_without_tools(play: Any) -> None:
+    llm = play(*[tool_answer((f"c{turn}", "clock", ["{}"])) for turn in range(MOST_TURNS)])
+    assert CliRunner().invoke(app, ["run", "time?", "--tools", "clock"]).exit_code == 0
+    assert [bool(made.tools) for made in llm.calls] == [True] * (MOST_TURNS - 1) + [False]
+
+
+def test_an_unknown_tool_is_refused(play: Any) -> None:
+    result = CliRunner().invoke(app, ["run", "hi", "--tools", "clock,shell"])
+    assert (result.exit_code, result.stderr) == (
+        2,
+        "candlewick: there is no tool 'shell'; choose from calculator, clock, dice\n",
+    )
+    assert choose_tools(None) == []
+    assert [tool.name for tool in choose_tools("dice, clock,dice")] == ["dice", "clock"]
+
+
+numbers = st.integers(0, 999) | st.floats(0, 999, allow_nan=False).map(lambda number: round(number, 3))
+expressions = st.recursive(
+    numbers.map(str),
+    lambda inner: st.tuples(inner, st.sampled_from(["+", "-", "*"]), inner).map(
+        lambda e: f"({e[0]} {e[1]} {e[2]})"
+    ),
+    max_leaves=4,
+)
+
+
+@given(expressions)
+def test_it_calculates_as_python_does(expression: str) -> None:
+    assert calculate(expression) == f"{eval(expression):.12g}"
+
+
+@pytest.mark.parametrize(
+    "expression", ["__import__('os')", "2**9**9", "a", "1 if 1 else 2", "", "True", "'a'*9", "1_0 +"]
+)
+def test_it_calculates_nothing_else(expression: str) -> None:
+    assert call("calculator", json.dumps({"expression": expression})).startswith("error: ")
+
+
+@given(st.text(max_size=30))
+def test_no_expression_breaks_it(expression: str) -> None:
+    assert call("calculator", json.dumps({"expression": expression}))
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "answer"),
+    [
+        ("calculator", '{"expression": "1/0"}', "error: division by zero"),
+        ("calculator", '{"expression": "9e14*9e14"}', "error: numbers beyond 1e+15 are not understood"),
+        ("shell", "{}", "error: there is no tool 'shell'"),
+        ("dice", '{"count": 1000}', "error: count must be from 1 to 100 and sides from 2 to 1000"),
+    ],
+)
+def test_what_goes_wrong_is_told_to_the_model(name: str, arguments: str, answer: str) -> None:
+    assert call(name, arguments) == answer
+
+
+def test_wrong_arguments_are_told_to_the_model() -> None:
+    assert "unexpected keyword argument 'zone'" in call("clock", '{"zone": "UTC"}')
+    assert call("dice", '{"count": "many"}').startswith("error: ")
+
+
+def test_dice_fall_within_their_sides() -> None:
+    rolls = [int(roll) for roll in call("dice", '{"count": 100, "sides": 3}').split()]
+    assert len(rolls) == 100
+    assert set(rolls) <= {1, 2, 3}
