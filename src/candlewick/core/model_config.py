@@ -188,7 +188,7 @@ class _Reader:
             value = self.metadata.get(f"{self.architecture}.{key}", 0)
             harmless = (0, 1) if key.endswith("_scale") else (0,)
             if not np.isin(np.asarray(value, dtype=object), harmless).all():
-                raise self._unsupported(key, f"is {value!r}: {meaning} is not supported")
+                raise self._unsupported(key, f"is {np.asarray(value)}: {meaning} can't be run")
         if not self.metadata.boolean(f"{self.architecture}.attention.causal", True):
             raise self._unsupported("attention.causal", "is False: only causal models can generate text")
 

@@ -220,18 +220,14 @@ class Program:
         free: set[int] = set()
         for index, op in enumerate(self.ops):
             output = self.values[op.output]
-            dying = {buffer_of[value_id] for value_id in op.inputs if last_use[value_id] == index}
             if op.may_overwrite and last_use[op.inputs[0]] == index:
                 chosen = buffer_of[op.inputs[0]]
             else:
                 chosen = _choose_buffer(output, buffers, free)
             buffer_of[output.id] = chosen
-            free.discard(chosen)
-            if last_use[output.id] < 0:
-                dying.add(chosen)
-            else:
-                dying.discard(chosen)
-            free |= dying
+            free.update(buffer_of[v] for v in (*op.inputs, output.id) if last_use[v] <= index)
+            if last_use[output.id] > index:
+                free.discard(chosen)
         return BufferPlan(tuple(buffers), tuple(buffer_of))
 
 

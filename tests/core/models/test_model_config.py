@@ -1,0 +1,192 @@
+"""Metadata in, sizes or a clear error out."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from toy_file import HEAD_DIM, HIDDEN, VOCABULARY, ToyTensor, toy_metadata, toy_shapes, toy_tensors
+
+from candlewick.core.errors import ModelLoadError, UnsupportedModelError
+from candlewick.core.model_config import ModelConfig
+
+
+def read(metadata: dict[str, Any], shapes: dict[str, tuple[int, ...]] | None = None) -> ModelConfig:
+    return ModelConfig.from_metadata(metadata, toy_shapes() if shapes is None else shapes, "toy.gguf")
+
+
+def test_sizes() -> None:
+    config = read(toy_metadata())
+    assert (config.architecture, config.vocab_size, config.hidden_size) == ("llama", VOCABULARY, HIDDEN)
+    assert (config.num_layers, config.num_heads, config.num_kv_heads, config.head_dim) == (2, 4, 2, 8)
+    assert (config.ffn_size, config.rms_epsilon, config.context_length) == (48, 1e-5, 64)
+    assert config.attention_scale == HEAD_DIM**-0.5
+    assert config.rope_layers == (True, True)
+    assert config.sliding_window is None
+    assert config.tied_embeddings
+
+
+def test_defaults_of_optional_keys() -> None:
+    config = read(toy_metadata(**{"attention.head_count_kv": None, "rope.freq_base": None}))
+    assert config.num_kv_heads == config.num_heads
+    assert config.rope.base == 10000.0
+
+
+def test_given_values_win() -> None:
+    shapes = {**toy_shapes(), "output.weight": (VOCABULARY, HIDDEN)}
+    given = {
+        "attention.key_length": 16,
+        "attention.scale": 0.5,
+        "attention.sliding_window": 12,
+        "vocab_size": 40,
+    }
+    config = read(toy_metadata(**given), shapes)
+    assert (config.head_dim, config.attention_scale, config.sliding_window) == (16, 0.5, 12)
+    assert not config.tied_embeddings
+
+
+def test_equal_values_of_all_layers_are_one_value() -> None:
+    config = read(toy_metadata(**{"attention.head_count_kv": np.array([2, 2], np.uint32)}))
+    assert config.num_kv_heads == 2
+    with pytest.raises(UnsupportedModelError, match=r"head_count_kv.*\[1, 2\].*differ"):
+        read(toy_metadata(**{"attention.head_count_kv": np.array([2, 1], np.uint32)}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, (True, True, True, False, True, True, True, False, True)),
+        ({"no_rope_layers": np.array([1, 0, 0, 1, 1, 1, 1, 1, 0])}, (True, False, False, *[True] * 5, False)),
+        ({"attention.no_rope_layer_interval": 3}, (True, True, False) * 3),
+        ({"no_rope_layer_interval": 0}, (True,) * 9),
+    ],
+)
+def test_layers_without_rope(changes: dict[str, Any], expected: tuple[bool, ...]) -> None:
+    config = read(toy_metadata("smollm3", 9, **changes), toy_shapes("smollm3", 9))
+    assert config.rope_layers == expected
+
+
+def test_other_families_rotate_in_every_layer() -> None:
+    assert all(read(toy_metadata("qwen3", 9), toy_shapes("qwen3", 9)).rope_layers)
+
+
+def test_context_ends_where_attention_would_need_a_temperature() -> None:
+    scaled = {"attention.temperature_scale": 0.1, "rope.scaling.original_context_length": 16}
+    assert read(toy_metadata(**scaled)).context_length == 16
+    assert read(toy_metadata(**scaled, **{"attention.temperature_length": 24})).context_length == 24
+    assert read(toy_metadata(**{"rope.scaling.original_context_length": 16})).context_length == 64
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "context_length",
+        "embedding_length",
+        "block_count",
+        "feed_forward_length",
+        "attention.head_count",
+        "attention.layer_norm_rms_epsilon",
+    ],
+)
+def test_missing_keys_are_named(key: str) -> None:
+    with pytest.raises(ModelLoadError, match=f"toy.gguf.*llama.{key}.*missing"):
+        read(toy_metadata(**{key: None}))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("context_length", 0),
+        ("embedding_length", 64),
+        ("embedding_length", 2**40),
+        ("embedding_length", "32"),
+        ("block_count", -1),
+        ("block_count", 10**9),
+        ("feed_forward_length", 0),
+        ("feed_forward_length", np.zeros(0)),
+        ("attention.head_count", 0),
+        ("attention.head_count", 6),
+        ("attention.head_count_kv", 3),
+        ("attention.head_count_kv", 8),
+        ("attention.head_count_kv", True),
+        ("attention.key_length", 0),
+        ("attention.value_length", 16),
+        ("attention.layer_norm_rms_epsilon", 0.0),
+        ("attention.layer_norm_rms_epsilon", float("nan")),
+        ("attention.layer_norm_rms_epsilon", 2.0),
+        ("attention.scale", -1.0),
+        ("attention.sliding_window", -1),
+        ("vocab_size", 41),
+        ("no_rope_layers", np.array([1])),
+        ("no_rope_layers", np.array([1, 2])),
+        ("no_rope_layer_interval", -1),
+        ("rope.freq_base", 0.0),
+        ("rope.dimension_count", 7),
+        ("rope.dimension_count", 10),
+        ("rope.scaling.factor", 0.0),
+        ("rope.scaling.type", "longrope"),
+        ("rope.scaling.type", 1),
+        ("rope.scaling.original_context_length", 0),
+        ("rope.scaling.yarn_beta_fast", 0.5),
+        ("attention.causal", False),
+        ("expert_count", 8),
+        ("attn_logit_softcapping", 50.0),
+        ("residual_scale", 0.2),
+        ("attention.sliding_window_pattern", np.array([True, False])),
+    ],
+)
+def test_wrong_values_are_named(key: str, value: object) -> None:
+    with pytest.raises(ModelLoadError) as failure:
+        read(toy_metadata(**{key: value}))
+    assert failure.value.where == f"metadata key 'llama.{key}'"
+    if isinstance(value, np.ndarray):
+        shown = (str(value), str(value.tolist()), f"array of {value.size}")
+        assert any(text in failure.value.reason for text in shown)
+    else:
+        assert (f"{value:g}" if isinstance(value, float) else str(value)) in failure.value.reason
+
+
+def test_harmless_values_of_unsupported_keys() -> None:
+    read(toy_metadata(expert_count=0, residual_scale=1.0, logit_scale=0.0))
+
+
+def test_vocabulary_must_match_the_embedding() -> None:
+    metadata = {**toy_metadata(), "tokenizer.ggml.tokens": ["a"] * 39}
+    with pytest.raises(ModelLoadError, match=r"tokenizer\.ggml\.tokens.*39 tokens.*40 rows"):
+        read(metadata)
+    with pytest.raises(ModelLoadError, match=r"token_embd\.weight.*missing"):
+        read(toy_metadata(), {})
+
+
+class ToyFile:
+    """A file whose only data are RoPE factors."""
+
+    def __init__(self, factors: list[float], tensor_type: int = 0) -> None:
+        self.path = "toy.gguf"
+        self.metadata = toy_metadata()
+        self.tensors = {**toy_tensors(), "rope_freqs.weight": ToyTensor((len(factors),), tensor_type)}
+        self._factors = np.array(factors, "<f4")
+
+    def data(self, name: str) -> np.ndarray:
+        assert name == "rope_freqs.weight"
+        return self._factors.view(np.uint8)
+
+
+def test_rope_factors_come_from_the_file() -> None:
+    config = ModelConfig.from_file(ToyFile([1.0, 2.0, 4.0, 8.0]))
+    assert config.rope.factors == (1.0, 2.0, 4.0, 8.0)
+
+
+@pytest.mark.parametrize("factors", [[1.0], [1.0, 1.0, 1.0, 0.0], [1.0, 1.0, 1.0, float("nan")]])
+def test_bad_rope_factors_are_refused(factors: list[float]) -> None:
+    with pytest.raises(ModelLoadError, match=r"rope_freqs\.weight"):
+        ModelConfig.from_file(ToyFile(factors))
+
+
+def test_rope_factors_of_another_type_are_refused() -> None:
+    with pytest.raises(ModelLoadError, match=r"rope_freqs\.weight.*F32"):
+        ModelConfig.from_file(ToyFile([1.0, 1.0, 1.0, 1.0], tensor_type=1))
+
+
+def test_rope_factors_can_not_be_forgotten() -> None:
+    with pytest.raises(ValueError, match="rope_factors"):
+        read(toy_metadata(), {**toy_shapes(), "rope_freqs.weight": (4,)})
