@@ -6,7 +6,6 @@ to know tokens as numbers, engines, and how the answer is read.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 from candlewick.chat.messages import Message, Tool, parse_arguments
 from candlewick.chat.reasoning import REASONING_MARKERS
 from candlewick.chat.template_capabilities import TemplateCapabilities
-from candlewick.chat.template_environment import CompiledTemplate, JSONValue, plain_json
+from candlewick.chat.template_environment import CompiledTemplate, JSONValue, plain_json, to_json
 from candlewick.chat.user_text import Marking, Segments, UserTextGuard
 from candlewick.core.errors import InvalidRequestError
 
@@ -113,13 +112,10 @@ class ChatTemplate:
         ]
         extra_values = {name: plain_json(value, name) for name, value in extra.items()}
         message_values = [
-            plain_json(message.to_json(), f"messages[{index}]") for index, message in enumerate(messages)
+            _plain_message(message, f"messages[{index}]") for index, message in enumerate(messages)
         ]
         marking = self._guard.marking(_texts([tool_values, extra_values, message_values]))
-        message_fields = [
-            self._message_fields(message, f"messages[{index}]", marking)
-            for index, message in enumerate(messages)
-        ]
+        message_fields = [self._fields(_marked_message(values, marking)) for values in message_values]
         marked_tools = marking.value(tool_values)
         if marked_tools and not self.capabilities.tools:
             message_fields = _with_tools_as_text(message_fields, marked_tools)
@@ -159,58 +155,57 @@ class ChatTemplate:
             "add_generation_prompt": add_generation_prompt,
         }
 
-    def _message_fields(self, message: Message, where: str, marking: Marking) -> dict[str, Any]:
-        """The dictionary that templates read, its texts marked as the user's.
-
-        An assistant's content may hold reasoning markers: the model itself wrote them, and templates look for
-        them.
-        """
+    def _fields(self, message: dict[str, Any]) -> dict[str, Any]:
+        """A marked message as this template reads messages."""
         knows = self.capabilities
-        role = "system" if message.role == "developer" and "developer" not in self.source else message.role
-        kept = REASONING_MARKERS if role == "assistant" else ()
-        content = None if message.content is None else marking.text(message.content, kept)
-        fields: dict[str, Any] = {"role": role, "content": content}
-        if message.name is not None:
-            fields["name"] = marking.text(message.name)
-        if message.reasoning is not None:
-            fields["reasoning_content"] = marking.text(message.reasoning)
-            if not (message.content and message.tool_calls):
-                # gpt-oss calls it so, and refuses it beside both others.
-                fields["thinking"] = fields["reasoning_content"]
-        if message.tool_call_id is not None:
-            fields["tool_call_id"] = marking.text(message.tool_call_id)
-        calls = [
-            {
-                "name": marking.text(call.name),
-                "arguments": marking.value(
-                    parse_arguments(call.arguments, f"{where}.tool_calls[{index}].arguments")
-                ),
-            }
-            for index, call in enumerate(message.tool_calls)
-        ]
+        fields = dict(message)
+        if fields["role"] == "developer" and "developer" not in self.source:
+            fields["role"] = "system"
+        calls = [call["function"] for call in fields.get("tool_calls", ())]
+        if "reasoning_content" in fields and not (calls and fields["content"]):
+            # gpt-oss calls it so, and refuses it beside both others.
+            fields["thinking"] = fields["reasoning_content"]
         if calls and not (knows.tools and knows.tool_calls):
-            fields["content"] = "\n".join([*filter(None, [content]), *map(_call_as_text, calls)])
-        elif calls:
-            if knows.arguments_as_text:
-                for call in calls:
-                    call["arguments"] = json.dumps(call["arguments"], ensure_ascii=False)
-            fields["tool_calls"] = [
-                {"id": marking.text(call.id), "type": "function", "function": function}
-                for call, function in zip(message.tool_calls, calls, strict=True)
-            ]
-        if fields["content"] is None and not (calls and knows.null_content):
+            fields["content"] = "\n".join([*filter(None, [fields["content"]]), *map(_call_as_text, calls)])
+            del fields["tool_calls"]
+        elif knows.arguments_as_text:
+            for function in calls:
+                function["arguments"] = to_json(function["arguments"])
+        if fields["content"] is None and not ("tool_calls" in fields and knows.null_content):
             fields["content"] = ""
-        if role == "tool" and not knows.tool_results:
+        if fields["role"] == "tool" and not knows.tool_results:
             return {"role": "user", "content": f"<tool_response>\n{fields['content']}\n</tool_response>"}
         return fields
 
 
+def _plain_message(message: Message, where: str) -> dict[str, Any]:
+    """The message in plain JSON values, the arguments of its calls as objects."""
+    fields: Any = plain_json(message.to_json(), where)
+    for index, call in enumerate(fields.get("tool_calls", ())):
+        place = f"{where}.tool_calls[{index}].function.arguments"
+        function = call["function"]
+        function["arguments"] = plain_json(parse_arguments(function["arguments"], place), place)
+    return dict(fields)
+
+
+def _marked_message(message: dict[str, Any], marking: Marking) -> dict[str, Any]:
+    """The message with its texts marked as a user's.
+
+    An assistant's content may hold reasoning markers: the model itself wrote them, and templates look for
+    them.
+    """
+    marked = {name: value if name == "role" else marking.value(value) for name, value in message.items()}
+    if message["role"] == "assistant" and message["content"] is not None:
+        marked["content"] = marking.text(message["content"], REASONING_MARKERS)
+    return marked
+
+
 def _call_as_text(function: dict[str, Any]) -> str:
-    return f"<tool_call>\n{json.dumps(function, ensure_ascii=False)}\n</tool_call>"
+    return f"<tool_call>\n{to_json(function)}\n</tool_call>"
 
 
 def _with_tools_as_text(messages: list[dict[str, Any]], tools: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    schemas = "\n".join(json.dumps(tool["function"], ensure_ascii=False) for tool in tools)
+    schemas = "\n".join(to_json(tool["function"]) for tool in tools)
     text = _TOOLS_PREFACE + schemas + _TOOLS_ENDING
     if messages and messages[0]["role"] == "system":
         first = messages[0]

@@ -20,7 +20,35 @@ import minijinja
 
 from candlewick.core.errors import InvalidRequestError, TemplateError
 
-JSONValue = None | bool | int | float | str | list[Any] | dict[str, Any]
+
+class Float:
+    """A float as templates see it: it prints as Python prints floats.
+
+    minijinja writes out exponents and hands whole floats to filters as integers, so ``1.0`` would become
+    ``1`` in a schema. Templates print numbers and ask what they are; they don't calculate with a caller's
+    numbers.
+    """
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: float) -> None:
+        self._value = value
+
+    def __repr__(self) -> str:
+        return repr(self._value)
+
+    def __bool__(self) -> bool:
+        return self._value != 0.0
+
+    def __eq__(self, other: object) -> bool:
+        return self._value == (other._value if isinstance(other, Float) else other)
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+
+JSONValue = None | bool | int | Float | str | list[Any] | dict[str, Any]
+"""What templates are given."""
 
 FUEL = 2_000_000
 """Steps one rendering may take: enough for thousands of messages, used up by an endless loop in about 0.1 s.
@@ -70,7 +98,7 @@ def plain_json(value: object, where: str, depth: int = 0) -> JSONValue:
     if isinstance(value, int):
         return int(value)
     if isinstance(value, float):
-        return float(value)
+        return Float(float(value))
     if isinstance(value, str):
         return _valid_text(str(value), where)
     if depth == MAX_DEPTH:
@@ -144,38 +172,42 @@ def _new_environment() -> minijinja.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         auto_escape_callback=lambda name: False,
-        finalizer=_finalize,
         fuel=FUEL,
         debug=True,
     )
-    environment.add_filter("tojson", _to_json)
-    environment.add_filter("string", str)
+    environment.add_filter("tojson", to_json)
     environment.add_filter("e", _escape)
     environment.add_filter("escape", _escape)
     environment.add_test("iterable", lambda value: hasattr(value, "__iter__"))
+    environment.add_test("number", lambda value: isinstance(value, int | float | Float))
+    environment.add_test("float", lambda value: isinstance(value, float | Float))
     environment.add_global("raise_exception", _raise_exception)
     environment.add_global("strftime_now", _strftime_now)
     return environment
 
 
-def _finalize(value: Any) -> Any:
-    return repr(value) if isinstance(value, float) else value
-
-
-def _to_json(
+def to_json(
     value: Any,
     ensure_ascii: bool = False,
     indent: int | str | None = None,
-    separators: tuple[str, str] | None = None,
+    separators: Sequence[str] | None = None,
     sort_keys: bool = False,
 ) -> str:
+    """JSON text as transformers' ``tojson`` writes it: Python's, with all of Unicode left as it is."""
     return json.dumps(
         value,
         ensure_ascii=ensure_ascii,
         indent=indent,
         separators=None if separators is None else (separators[0], separators[1]),
         sort_keys=sort_keys,
+        default=_float_value,
     )
+
+
+def _float_value(value: object) -> float:
+    if isinstance(value, Float):
+        return value._value
+    raise TypeError(f"a {type(value).__name__} can't be written as JSON")
 
 
 def _escape(value: Any) -> str:
