@@ -16,7 +16,7 @@ import pytest
 from candlewick.core.errors import ModelLoadError
 from candlewick.core.gguf import GGUFFile
 
-MUTATIONS_OF_A_KIND = 700
+MUTATIONS_OF_A_KIND = 500
 MOST_SECONDS = 0.25
 """Processor time for one file; a sound one takes a thousandth of that."""
 MOST_BYTES = 1_000_000

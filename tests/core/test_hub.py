@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -169,6 +170,17 @@ def go_offline(hub: StandInHub) -> None:
     huggingface_hub.close_session()  # its open connections outlive the listening socket
 
 
+def environment_of(hub: StandInHub, cache: str | Path) -> dict[str, str]:
+    """The variables with which another process uses this hub and cache."""
+    return {
+        **{key: value for key, value in os.environ.items() if not key.startswith("HF_")},
+        "HF_ENDPOINT": hub.url,
+        "HF_HUB_CACHE": str(cache),
+        "HF_HOME": str(cache),
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
+
+
 def test_loads_the_usual_quantisation_into_the_hubs_cache(hub: StandInHub, cache: Path) -> None:
     hub.add("tiny-Q8_0.gguf", "tiny-Q4_K_M.gguf", "README.md")
     path = resolve_model(f"hf:{REPOSITORY}")
@@ -253,6 +265,33 @@ def test_an_interrupted_download_goes_on_where_it_stopped(hub: StandInHub) -> No
     assert not list(path.resolve().parent.glob("*.incomplete"))
 
 
+def test_a_killed_process_leaves_what_it_had_loaded(hub: StandInHub, tmp_path: Path) -> None:
+    hub.add("tiny-Q4_K_M.gguf")
+    code = (
+        "import os, sys; from huggingface_hub import constants; constants.DOWNLOAD_CHUNK_SIZE = 16384\n"
+        "from candlewick.core.model_source import resolve_model\n"
+        "def die(name, present, total):\n"
+        "    if present > total // 2: os._exit(9)\n"
+        f"resolve_model('hf:{REPOSITORY}', progress=die)"
+    )
+    killed = subprocess.run([sys.executable, "-c", code], env=environment_of(hub, constants.HF_HUB_CACHE))
+    assert killed.returncode == 9
+    assert resolve_model(f"hf:{REPOSITORY}").read_bytes() == hub.files["tiny-Q4_K_M.gguf"]
+    first, second = hub.ranges()
+    assert first is None
+    assert second is not None
+    assert int(second.removeprefix("bytes=").removesuffix("-")) > SIZE // 4
+
+
+def test_two_at_once_load_a_file_once(hub: StandInHub) -> None:
+    hub.add("tiny-Q4_K_M.gguf")
+    with ThreadPoolExecutor(4) as pool:
+        paths = list(pool.map(resolve_model, [f"hf:{REPOSITORY}"] * 4))
+    assert len(set(paths)) == 1
+    assert paths[0].read_bytes() == hub.files["tiny-Q4_K_M.gguf"]
+    assert hub.ranges() == [None]
+
+
 def test_a_dropped_connection_is_taken_up_again(hub: StandInHub) -> None:
     hub.add("tiny-Q4_K_M.gguf")
     hub.cut_after = SIZE // 2
@@ -298,7 +337,7 @@ def test_the_token_stays_with_the_hub(hub: StandInHub) -> None:
 def test_a_cache_without_symbolic_links_keeps_one_copy(
     hub: StandInHub, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_SYMLINKS", True)
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_SYMLINKS", True, raising=False)
     monkeypatch.setattr(file_download, "are_symlinks_supported", lambda cache_dir=None: False)
     hub.add("tiny-Q4_K_M.gguf")
     path = resolve_model(f"hf:{REPOSITORY}")
@@ -380,20 +419,17 @@ def test_a_gated_file_of_an_open_listing(hub: StandInHub) -> None:
 
 
 def test_the_environment_is_obeyed(hub: StandInHub, tmp_path: Path) -> None:
-    """In a process of its own, where the library reads HF_ENDPOINT and HF_HOME as users set them."""
+    """In a process of its own, where the library reads the variables as users set them."""
     hub.add("tiny-Q4_K_M.gguf")
     environment = {
-        **{key: value for key, value in os.environ.items() if not key.startswith("HF_")},
-        "HF_ENDPOINT": hub.url,
-        "HF_HOME": str(tmp_path / "home"),
-        "TQDM_POSITION": "-1",  # draw the bar though this is no terminal
-        "PYTHONPATH": os.pathsep.join(sys.path),
-    }
+        **environment_of(hub, tmp_path / "cache of its own"),
+        "TQDM_POSITION": "-1",
+    }  # a bar at any rate
     code = f"from candlewick.core.model_source import resolve_model; print(resolve_model('hf:{REPOSITORY}'))"
     finished = subprocess.run(
         [sys.executable, "-c", code], check=True, env=environment, capture_output=True, text=True
     )
     path = Path(finished.stdout.strip())
-    assert path.is_relative_to(tmp_path / "home" / "hub")
+    assert path.is_relative_to(tmp_path / "cache of its own")
     assert path.read_bytes() == hub.files["tiny-Q4_K_M.gguf"]
     assert "tiny-Q4_K_M.gguf" in finished.stderr

@@ -34,7 +34,7 @@ MAX_NAME_BYTES = 65535
 """Longest key or tensor name (the specification's limit for keys)."""
 MAX_VALUE_BYTES = 1 << 28
 """Longest string or array of numbers; the largest in use are a hundred times smaller."""
-MAX_LIST_LENGTH = 1 << 24
+MAX_LIST_LENGTH = 1 << 22
 """Most strings (or arrays) in one array; the largest vocabularies in use have half a million merges."""
 MAX_NESTING = 4
 """Deepest array of arrays; models use none."""
