@@ -43,6 +43,8 @@ class StandInHub(ThreadingHTTPServer):
         self.cut_after: int | None = None
         """Drop the connection of the next file after so many bytes."""
         self.corrupt = False
+        self.etag: str | None = None
+        """Instead of the file's hash."""
         self.refusal: tuple[int, dict[str, str]] | None = None
         """Status and headers of every answer about the repository."""
         self.file_refusal: tuple[int, dict[str, str]] | None = None
@@ -104,7 +106,7 @@ class HubHandler(BaseHTTPRequestHandler):
             return
         headers = {
             "X-Repo-Commit": hub.commit,
-            "X-Linked-Etag": f'"{hashlib.sha256(content).hexdigest()}"',
+            "X-Linked-Etag": f'"{hub.etag or hashlib.sha256(content).hexdigest()}"',
             "X-Linked-Size": str(len(content)),
             "Location": f"http://localhost:{hub.server_port}/storage/{name}",
         }
@@ -304,7 +306,7 @@ def test_a_dropped_connection_is_taken_up_again(hub: StandInHub) -> None:
 def test_too_long_a_rest_of_an_earlier_attempt_is_dropped(hub: StandInHub, cache: Path) -> None:
     hub.add("tiny-Q4_K_M.gguf")
     digest = hashlib.sha256(hub.files["tiny-Q4_K_M.gguf"]).hexdigest()
-    partial = cache / "models--owner--tiny-GGUF" / "blobs" / f"{digest}.incomplete"
+    partial = cache / "models--owner--tiny-GGUF" / "blobs" / f"{digest}.candlewick.incomplete"
     partial.parent.mkdir(parents=True)
     partial.write_bytes(bytes(SIZE + 1))
     assert resolve_model(f"hf:{REPOSITORY}").read_bytes() == hub.files["tiny-Q4_K_M.gguf"]
@@ -318,6 +320,21 @@ def test_damaged_files_are_refused_and_not_kept(hub: StandInHub) -> None:
     hub.corrupt = False
     assert resolve_model(f"hf:{REPOSITORY}").read_bytes() == hub.files["tiny-Q4_K_M.gguf"]
     assert hub.ranges() == [None, None]
+
+
+def test_an_etag_can_not_lead_out_of_the_cache(hub: StandInHub, tmp_path: Path) -> None:
+    hub.add("tiny-Q4_K_M.gguf")
+    hub.etag = "../../../escaped"
+    with pytest.raises(ModelNotFoundError, match=r"has the etag '\.\./\.\./\.\./escaped', which is no hash"):
+        resolve_model(f"hf:{REPOSITORY}")
+    assert not list(tmp_path.rglob("escaped*"))
+
+
+def test_a_file_that_is_not_named_by_its_hash(hub: StandInHub) -> None:
+    """Small files have their git hash for an etag, which does not verify their content."""
+    hub.add("tiny-Q4_K_M.gguf")
+    hub.etag = "0" * 40
+    assert resolve_model(f"hf:{REPOSITORY}").read_bytes() == hub.files["tiny-Q4_K_M.gguf"]
 
 
 def test_a_full_disk_is_told_before_loading(hub: StandInHub, monkeypatch: pytest.MonkeyPatch) -> None:

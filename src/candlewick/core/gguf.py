@@ -142,7 +142,7 @@ def _map_and_read(path: Path, maps: dict[Path, mmap.mmap]) -> Header:
 def _other_parts(first_path: Path, metadata: Metadata) -> list[Path]:
     """Paths of the parts after the first; empty when the model is a single file."""
     count = metadata.integer("split.count", 1)
-    if count == 1:
+    if count < 2:
         return []
     where = "metadata key 'split.count'"
     name = split_part(first_path.name)

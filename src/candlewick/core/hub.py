@@ -37,6 +37,8 @@ Progress: TypeAlias = Callable[[str, int, int], None]
 
 _LOGGER = logging.getLogger(__name__)
 _REVISION = "main"
+_ETAG = re.compile(r"[0-9A-Za-z_-]+")
+"""What may become a file's name in the cache."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 # All that talking to the hub may raise. The first base of the hub's error is that of its HTTP client, which
 # is another package from version to version; ValueError is an answer that is no JSON (a proxy's log-in page).
@@ -70,6 +72,8 @@ def _fetch_file(api: HfApi, repository: str, name: str, progress: Progress | Non
     remote = get_hf_file_metadata(url, headers=headers, endpoint=api.endpoint)
     if remote.etag is None or remote.size is None or remote.commit_hash is None:
         raise ValueError(f"{url} was answered without etag, size or commit")
+    if not _ETAG.fullmatch(remote.etag):
+        raise ValueError(f"{url} has the etag {remote.etag!r}, which is no hash")
     cache = Path(constants.HF_HUB_CACHE)
     cached = try_to_load_from_cache(repository, name, cache_dir=cache, revision=remote.commit_hash)
     if isinstance(cached, str):
@@ -94,7 +98,8 @@ def _load_blob(
     url: str, headers: dict[str, str], name: str, size: int, blob: Path, progress: Progress | None
 ) -> None:
     """Load ``size`` bytes into ``blob``, going on from what an earlier attempt left."""
-    partial = blob.with_name(f"{blob.name}.incomplete")
+    # A name of our own: what other programs leave may have holes.
+    partial = blob.with_name(f"{blob.name}.candlewick.incomplete")
     with partial.open("ab") as file:
         if file.tell() > size:
             file.seek(0)
