@@ -1,13 +1,18 @@
 """Metadata in, sizes or a clear error out."""
 
+import contextlib
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from toy_file import HEAD_DIM, HIDDEN, VOCABULARY, ToyTensor, toy_metadata, toy_shapes, toy_tensors
 
 from candlewick.core.errors import ModelLoadError, UnsupportedModelError
 from candlewick.core.model_config import ModelConfig
+from candlewick.core.models import build_program
 
 
 def read(metadata: dict[str, Any], shapes: dict[str, tuple[int, ...]] | None = None) -> ModelConfig:
@@ -190,3 +195,65 @@ def test_rope_factors_of_another_type_are_refused() -> None:
 def test_rope_factors_can_not_be_forgotten() -> None:
     with pytest.raises(ValueError, match="rope_factors"):
         read(toy_metadata(), {**toy_shapes(), "rope_freqs.weight": (4,)})
+
+
+KNOWN_KEYS = [
+    "context_length",
+    "embedding_length",
+    "block_count",
+    "feed_forward_length",
+    "vocab_size",
+    "no_rope_layers",
+    "no_rope_layer_interval",
+    "expert_count",
+    "residual_scale",
+    *(
+        f"attention.{name}"
+        for name in (
+            "head_count",
+            "head_count_kv",
+            "key_length",
+            "value_length",
+            "layer_norm_rms_epsilon",
+            "scale",
+            "causal",
+            "sliding_window",
+            "sliding_window_pattern",
+            "temperature_scale",
+            "temperature_length",
+        )
+    ),
+    *(f"rope.{name}" for name in ("dimension_count", "freq_base", "scale_linear")),
+    *(
+        f"rope.scaling.{name}"
+        for name in (
+            "type",
+            "factor",
+            "attn_factor",
+            "original_context_length",
+            "yarn_beta_fast",
+            "yarn_beta_slow",
+            "yarn_log_multiplier",
+            "yarn_attn_factor",
+            "yarn_ext_factor",
+        )
+    ),
+]
+
+ANY_VALUE = st.one_of(
+    st.booleans(),
+    st.integers(-(2**63), 2**64 - 1),
+    st.floats(),
+    st.text(max_size=5),
+    st.lists(st.text(max_size=3), max_size=3),
+    arrays(st.sampled_from([np.uint8, np.int32, np.uint64, np.float32, np.bool_]), st.integers(0, 4)),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from([*KNOWN_KEYS, "general.architecture"]), ANY_VALUE)
+def test_no_value_breaks_more_than_the_load(key: str, value: Any) -> None:
+    metadata = toy_metadata(**{"rope.scaling.type": "yarn", "rope.scaling.factor": 2.0})
+    metadata[key if "general" in key else f"llama.{key}"] = value
+    with contextlib.suppress(ModelLoadError):
+        build_program(read(metadata), toy_tensors(), "toy.gguf")
