@@ -1,8 +1,9 @@
 """A model that can't be fooled: its "keys and values" are the token ids themselves.
 
-``execute`` writes token and position of every new token into the pool of blocks, and what a sequence attends to is
-read back through its block table. So a wrong block, a stale or overwritten slot, a gap or a mixed-up sequence changes
-the context that the next token is computed from, and the context is also compared with what the sampler was told.
+``execute`` writes token and position of every new token into the pool of blocks, and what a sequence attends
+to is read back through its block table. So a wrong block, a stale or overwritten slot, a gap or a mixed-up
+sequence changes the context that the next token is computed from, and the context is also compared with what
+the sampler was told.
 """
 
 from __future__ import annotations
@@ -50,13 +51,13 @@ def hashed(context: tuple[int, ...], sampler: ScriptedSampler) -> int:
 def reply(text: str | bytes | Sequence[int]) -> NextToken:
     """Answers every prompt with the same bytes or tokens, then with the end token for ever."""
     token_ids = list(text.encode() if isinstance(text, str) else text)
-    return lambda context, sampler: (token_ids + [EOS])[min(len(sampler.accepted), len(token_ids))]
+    return lambda context, sampler: [*token_ids, EOS][min(len(sampler.accepted), len(token_ids))]
 
 
 def direct(
     prompt_ids: Sequence[int], params: GenerationParams, choice: int = 0, next_token: NextToken = hashed
 ) -> list[int]:
-    """The tokens that an engine has to give, computed with no engine at all (``max_tokens`` set, no end tokens)."""
+    """The tokens that an engine has to give, computed with no engine; without regard to end tokens."""
     assert params.max_tokens is not None
     sampler = ScriptedSampler(params, params.seed or 0, choice, prompt_ids)
     for _ in range(params.max_tokens):
@@ -148,10 +149,7 @@ class ByteDecoder:
 
     def push(self, token_id: int) -> str:
         if token_id >= 256:
-            return (
-                self._decoder.decode(b"", True)
-                + {EOS: "<eos>", THINK: "<think>", TOOL_CALL: "<tool>"}[token_id]
-            )
+            return self.flush() + {EOS: "<eos>", THINK: "<think>", TOOL_CALL: "<tool>"}[token_id]
         return self._decoder.decode(bytes([token_id]))
 
     def flush(self) -> str:

@@ -90,7 +90,7 @@ def test_a_request_that_can_not_fit_is_refused() -> None:
     with new_engine(max_context=20) as engine:
         with pytest.raises(ContextOverflowError, match="ask for at most 10"):
             engine.submit([1] * 10, GenerationParams(max_tokens=11))
-        with pytest.raises(ContextOverflowError, match="20 tokens .* no room"):
+        with pytest.raises(ContextOverflowError, match=r"20 tokens .* no room"):
             engine.submit([1] * 20)
         (choice,) = engine.submit([1] * 10, GenerationParams(max_tokens=10)).result()
         assert len(choice.token_ids) == 10

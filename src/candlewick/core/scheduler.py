@@ -165,7 +165,9 @@ class Scheduler:
         sequence.num_computed = 0
 
     def _admit_waiting(self) -> None:
-        being_computed = _blocks_being_computed(self.running) if self.waiting else set()
+        if not self.waiting or len(self.running) >= self.max_running:
+            return
+        being_computed = _blocks_being_computed(self.running)
         for sequence in list(self.waiting):
             if len(self.running) >= self.max_running or self._prefill_is_busy():
                 break

@@ -1,0 +1,96 @@
+"""The same request gives the same tokens whatever else is going on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scripted_runner import ByteTokenizer, ScriptedRunner, direct
+
+from candlewick.core.batch import BLOCK_SIZE, Batch
+from candlewick.core.config import EngineConfig
+from candlewick.core.engine import Generation, InferenceEngine
+from candlewick.core.params import GenerationParams
+
+
+@dataclass(frozen=True)
+class Asked:
+    prompt_ids: list[int]
+    params: GenerationParams
+    cancel_after: int | None = None
+    """Outputs to read before giving up; ``None``: read to the end."""
+
+
+@st.composite
+def requests(draw: st.DrawFn, *, max_tokens: int) -> Asked:
+    shared = [draw(st.integers(0, 1))] * draw(st.integers(0, max_tokens // 2))
+    own = draw(st.lists(st.integers(0, 255), min_size=1, max_size=max_tokens // 4))
+    params = GenerationParams(
+        max_tokens=draw(st.integers(1, max_tokens // 4)),
+        temperature=draw(st.sampled_from([0.0, 1.0])),
+        seed=draw(st.integers(0, 3)),
+        n=draw(st.integers(1, 3)),
+        ignore_eos=True,
+    )
+    return Asked(shared + own, params, draw(st.none() | st.integers(0, 10)))
+
+
+def check(asked: Asked, generation: Generation) -> None:
+    """Read ``generation`` as ``asked``, and compare each choice with the model's own answer."""
+    tokens: dict[int, list[int]] = {index: [] for index in range(asked.params.n)}
+    reasons = {}
+    for num_read, output in enumerate(generation):
+        if num_read == asked.cancel_after:
+            generation.cancel()
+        if output.token_id is not None:
+            tokens[output.index].append(output.token_id)
+        if output.finish_reason:
+            reasons[output.index] = output.finish_reason
+    for index in range(asked.params.n):
+        expected = direct(asked.prompt_ids, asked.params, index)
+        if reasons[index] == "cancelled":
+            assert asked.cancel_after is not None
+            assert tokens[index] == expected[: len(tokens[index])]
+        else:
+            assert tokens[index] == expected
+            assert reasons[index] == "length"
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    asked=st.lists(requests(max_tokens=6 * BLOCK_SIZE), min_size=1, max_size=12),
+    num_blocks=st.integers(6, 30),
+    max_running=st.integers(1, 8),
+    max_step_tokens=st.integers(1, 100),
+)
+def test_alone_crowded_chunked_preempted_warm_or_beside_cancelled_neighbours(
+    asked: list[Asked], num_blocks: int, max_running: int, max_step_tokens: int
+) -> None:
+    runner = ScriptedRunner(num_blocks=num_blocks)
+    config = EngineConfig(max_running=max_running, max_step_tokens=max_step_tokens)
+    with InferenceEngine(runner, ByteTokenizer(), config) as engine:  # type: ignore[arg-type]
+        scheduler = engine._thread._scheduler
+
+        def check_books(batch: Batch) -> None:
+            scheduler.check_integrity()
+            assert batch.num_tokens <= max_step_tokens
+
+        runner.before_execute = check_books
+        for _ in range(2):  # the second time with a warm prefix cache
+            generations = [engine.submit(request.prompt_ids, request.params) for request in asked]
+            for request, generation in zip(asked, generations, strict=True):
+                check(request, generation)
+        stats = engine.stats()
+        assert (stats.running, stats.waiting, stats.blocks_used) == (0, 0, 0)
+        assert stats.blocks_cached + stats.blocks_free == num_blocks
+
+
+def test_preemption_really_happens_and_changes_nothing() -> None:
+    params = GenerationParams(max_tokens=60, temperature=1, seed=1)
+    with InferenceEngine(ScriptedRunner(num_blocks=8), ByteTokenizer()) as engine:  # type: ignore[arg-type]
+        generations = [engine.submit([i] * 20, params) for i in range(6)]
+        for i, generation in enumerate(generations):
+            (choice,) = generation.result()
+            assert list(choice.token_ids) == direct([i] * 20, params)
+        assert engine.stats().preemptions > 0
