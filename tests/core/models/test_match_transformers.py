@@ -5,9 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("torch", reason="torch and transformers are the reference here")
-pytest.importorskip("transformers", reason="torch and transformers are the reference here")
-
 from candlewick.core.gguf import GGUFFile
 from candlewick.core.model_config import ModelConfig
 from candlewick.core.models import build_program
@@ -15,6 +12,8 @@ from reference.export_transformers import export_gguf, read_dequantized
 from reference.numpy_interpreter import NumpyInterpreter, make_batch
 from reference.random_models import CASES, random_model, reference_logits, round_matrices
 
+pytest.importorskip("torch", reason="torch and transformers are the reference here")
+pytest.importorskip("transformers", reason="torch and transformers are the reference here")
 pytestmark = pytest.mark.reference
 
 TOLERANCE = 1e-5

@@ -1,0 +1,122 @@
+"""The same comparisons as with the numpy interpreter, through the native runner."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from candlewick.core.batch import BLOCK_SIZE, Batch
+from candlewick.core.config import EngineConfig
+from candlewick.core.gguf import GGUFFile
+from candlewick.core.model_config import ModelConfig
+from candlewick.core.models import build_program
+from candlewick.core.native_runner import NativeRunner
+from reference.export_transformers import export_gguf, read_dequantized
+from reference.numpy_interpreter import NumpyInterpreter, make_batch
+from reference.random_models import CASES, random_model, reference_logits
+
+pytest.importorskip("torch", reason="torch and transformers are the reference here")
+pytest.importorskip("transformers", reason="torch and transformers are the reference here")
+kernels = pytest.importorskip("candlewick._kernels", reason="the native module is not built")
+pytestmark = pytest.mark.reference
+
+TOLERANCE = 1e-3
+"""Relative to the largest logit, for files of plain numbers."""
+
+
+@contextmanager
+def native_runner(path: Path, isa: str | None = None) -> Iterator[NativeRunner]:
+    config = EngineConfig(
+        kv_cache_bytes=2**24, kv_cache_type="f32", max_step_tokens=64, max_running=64, num_threads=2, isa=isa
+    )
+    with GGUFFile.open(path) as file:
+        runner = NativeRunner.load(file, config)
+    try:
+        yield runner
+    finally:
+        runner.close()
+
+
+def run(runner: NativeRunner, batch: Batch) -> npt.NDArray[np.float32]:
+    runner.execute(batch)
+    return runner.logits().copy()
+
+
+def relative_error(got: npt.NDArray[np.floating], expected: npt.NDArray[np.floating]) -> float:
+    return float(np.abs(got - expected).max() / np.abs(expected).max())
+
+
+def random_token_ids(count: int, seed: int) -> list[int]:
+    return np.random.default_rng(seed).integers(0, 288, count).tolist()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_logits_agree(name: str, tmp_path: Path) -> None:
+    model = random_model(**CASES[name])
+    path = export_gguf(model, tmp_path / "model.gguf")
+    prompts = {length: random_token_ids(length, seed=length) for length in (1, 16, 43)}
+    expected = {length: reference_logits(model, prompt) for length, prompt in prompts.items()}
+
+    with native_runner(path) as runner:
+        for length, prompt in prompts.items():
+            whole = run(runner, make_batch([(prompt, 0)], [[7, 2, 5]], logits="all"))
+            assert relative_error(whole, expected[length]) < TOLERANCE, f"{length} tokens at once"
+
+        chunks = [
+            run(runner, make_batch([(prompts[43][start:end], start)], [[3, 9, 4]], logits="all"))
+            for start, end in ((0, 7), (7, 8), (8, 31), (31, 43))
+        ]
+        assert relative_error(np.concatenate(chunks), expected[43]) < TOLERANCE, "in chunks"
+
+        one_by_one = [
+            run(runner, make_batch([([token_id], position)], [[6, 1, 8]]))
+            for position, token_id in enumerate(prompts[43])
+        ]
+        assert relative_error(np.concatenate(one_by_one), expected[43]) < TOLERANCE, "token by token"
+
+        tables = [[10, 11], [12, 13, 14]]
+        run(runner, make_batch([(prompts[16][:5], 0), (prompts[43][:20], 0)], tables))
+        crowd = run(runner, make_batch([(prompts[16][5:], 5), (prompts[43][20:], 20)], tables))
+        last = np.stack([expected[16][-1], expected[43][-1]])
+        assert relative_error(crowd, last) < TOLERANCE, "two sequences"
+
+
+@pytest.mark.parametrize("isa", kernels.instruction_sets())
+@pytest.mark.parametrize("tensor_type", ["F32", "F16", "BF16", "Q8_0", "Q5_1", "Q5_0", "Q4_1", "Q4_0"])
+def test_company_and_chunks_change_no_bit(tensor_type: str, isa: str, tmp_path: Path) -> None:
+    path = export_gguf(random_model("smollm3"), tmp_path / "model.gguf", tensor_type)
+    prompt, other = random_token_ids(43, seed=4), random_token_ids(13, seed=5)
+    tables = [[1, 2, 3], [4]]
+    with native_runner(path, isa) as runner:
+        whole = run(runner, make_batch([(prompt, 0)], [[7, 8, 9]], logits="all"))
+        first = run(runner, make_batch([(prompt[:17], 0)], tables[:1], logits="all"))
+        crowd = run(runner, make_batch([(prompt[17:], 17), (other, 0)], tables, logits="all"))
+    np.testing.assert_array_equal(np.concatenate([first, crowd[:26]]), whole)
+
+
+NOISE = {"F16": 1e-3, "BF16": 1e-3, "Q8_0": 0.02, "Q5_1": 0.02, "Q5_0": 0.02, "Q4_1": 0.02, "Q4_0": 0.02}
+"""What rounding activations to 8 bits may cost, relative to the largest logit."""
+
+
+@pytest.mark.parametrize("tensor_type", NOISE)
+@pytest.mark.parametrize("model_type", ["smollm3", "qwen3"])
+def test_quantized_files_choose_the_tokens_of_their_dequantized_weights(
+    model_type: str, tensor_type: str, tmp_path: Path
+) -> None:
+    path = export_gguf(random_model(model_type), tmp_path / "model.gguf", tensor_type)
+    with GGUFFile.open(path) as file:
+        program = build_program(ModelConfig.from_file(file), file.tensors, path)
+    prompt = random_token_ids(48, seed=6)
+    batch = make_batch([(prompt, 0)], [list(range(48 // BLOCK_SIZE))], logits="all")
+    expected = NumpyInterpreter(program, read_dequantized(path)).execute(batch)
+    with native_runner(path) as runner:
+        got = run(runner, batch)
+    assert relative_error(got, expected) < NOISE[tensor_type]
+    best = expected.max(axis=1)
+    # Rounding may turn the order of two logits that are nearly equal, and of no others.
+    loss = best - expected[np.arange(48), got.argmax(axis=1)]
+    assert (loss <= 2 * NOISE[tensor_type] * np.abs(expected).max()).all()
+    assert (loss == 0).mean() >= 0.85
