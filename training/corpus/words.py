@@ -1,0 +1,62 @@
+"""Words and names that fill the grammar's gaps, real ones and invented ones.
+
+Invented words teach copying: a model that has seen thousands of different names learns to copy a name, not to know it.
+"""
+
+from __future__ import annotations
+
+from corpus.chance import Chance
+
+PEOPLE = (
+    "Anna Ben Clara David Emma Felix Grace Henry Iris Jack Kate Leo Maria Noah Olivia Paul Quinn Rosa Sam Tina Uma "
+    "Victor Wendy Xavier Yara Zoe Alice Bob Carol Dan Eva Frank Gina Hugo Ivy Jonas Karl Lena Max Nina Oscar Petra "
+    "Rita Sven Tom Ursula Vera Will Mia Lucas"
+).split()
+CITIES = (
+    "Paris London Berlin Madrid Rome Vienna Oslo Lisbon Prague Dublin Athens Warsaw Zurich Geneva Boston Denver Seattle "
+    "Chicago Austin Tokyo Osaka Delhi Mumbai Cairo Lagos Nairobi Sydney Perth Toronto Montreal Lima Quito Bogota Havana "
+    "Hamburg Munich Porto Milan Turin Bergen"
+).split()
+COLOURS = "red blue green yellow purple orange pink brown black white grey teal violet silver gold".split()
+ANIMALS = "cat dog horse parrot rabbit hamster turtle snake goat duck fox owl mouse pony goldfish".split()
+FOODS = "pizza pasta soup salad rice curry bread cheese sushi pancakes tacos noodles apples cake stew".split()
+JOBS = "teacher nurse baker pilot farmer painter lawyer driver doctor singer gardener carpenter cook writer".split()
+NOUNS = (
+    "house river stone table window garden forest mountain bottle letter paper engine bridge candle mirror basket "
+    "button carpet hammer island jacket kitchen ladder market needle ocean pencil rocket saddle ticket valley wagon "
+    "yard anchor blanket castle desert feather glove harbour lantern meadow orchard pillow ribbon shadow temple"
+).split()
+
+_ONSETS = "b c d f g h j k l m n p r s t v w z br cl dr fl gr kr pl st tr sh th".split()
+_VOWELS = "a e i o u ai ea ou".split()
+_CODAS = ["", "", "", "n", "r", "l", "s", "m", "k", "t", "nd", "rt"]
+
+
+def invented(chance: Chance, syllables: int | None = None) -> str:
+    """A pronounceable word that means nothing, of this split."""
+
+    def make() -> str:
+        count = syllables or chance.number(2, 3)
+        return "".join(chance.one(_ONSETS) + chance.one(_VOWELS) + chance.one(_CODAS) for _ in range(count))
+
+    return chance.draw(make)
+
+
+def person(chance: Chance) -> str:
+    return chance.mine(PEOPLE) if chance.chance(0.5) else invented(chance, 2).capitalize()
+
+
+def city(chance: Chance) -> str:
+    return chance.mine(CITIES) if chance.chance(0.6) else invented(chance).capitalize()
+
+
+def word(chance: Chance) -> str:
+    return chance.mine(NOUNS) if chance.chance(0.6) else invented(chance)
+
+
+def phrase(chance: Chance, longest: int = 4) -> str:
+    return " ".join(word(chance) for _ in range(chance.number(1, longest)))
+
+
+def integer(chance: Chance, digits: int = 4) -> int:
+    return chance.draw(lambda: chance.number(0, 10 ** chance.number(1, digits) - 1))
