@@ -16,10 +16,6 @@ namespace {
 constexpr float infinity = std::numeric_limits<float>::infinity();
 constexpr float largest = std::numeric_limits<float>::max();
 
-bool ranks_before(const Candidate& a, const Candidate& b) {
-    return a.logit > b.logit || (a.logit == b.logit && a.id < b.id);
-}
-
 // One row on its way to a token.
 class Row {
   public:
@@ -68,11 +64,13 @@ class Row {
 
     void list_top(double log_sum, Sampled& out) {
         gather_most_likely(settings_.num_logprobs);
-        auto& best = work_.candidates;
-        const auto wanted = std::min(best.size(), size_t(settings_.num_logprobs));
-        std::partial_sort(best.begin(), best.begin() + std::ptrdiff_t(wanted), best.end(), ranks_before);
-        for (size_t i = 0; i < wanted; ++i)
-            out.top.emplace_back(best[i].id, float(double(best[i].logit) - log_sum));
+        for (size_t i = 0; i < work_.ids.size(); ++i) out.top.emplace_back(work_.ids[i], work_.values[i]);
+        const auto wanted = std::ptrdiff_t(std::min(out.top.size(), size_t(settings_.num_logprobs)));
+        std::partial_sort(out.top.begin(), out.top.begin() + wanted, out.top.end(), [](const auto& a, const auto& b) {
+            return a.second > b.second || (a.second == b.second && a.first < b.first);
+        });
+        out.top.resize(size_t(wanted));
+        for (auto& [id, logprob] : out.top) logprob = float(double(logprob) - log_sum);
     }
 
     void change(int32_t id, float logit) {
@@ -113,31 +111,29 @@ class Row {
     int32_t choose() {
         inverse_temperature_ = float(1.0 / settings_.temperature);
         if (!std::isfinite(inverse_temperature_)) return most_likely();
-        const double random = uniform_draw(settings_.seed, settings_.choice, uint64_t(sampler_.num_accepted()));
-        bool has_candidates = false;
+        bool filtered = false;    // the candidates are the tokens that are left, otherwise all are
         if (settings_.top_k > 0 && settings_.top_k < count_) {
             gather_most_likely(settings_.top_k);
             keep_most_likely(size_t(settings_.top_k));
-            weigh();
-            has_candidates = true;
+            filtered = true;
         }
         if (settings_.top_p < 1.0) {
-            const double total = has_candidates ? sum_of_weights() : sum_chunks();
-            if (!has_candidates) gather_at_least_probability(settings_.top_p * total);
-            keep_probability(settings_.top_p * total);
-            has_candidates = true;
+            const double wanted = settings_.top_p * (filtered ? sum(work_.values) : sum_chunks(logits_, count_));
+            if (!filtered) gather_weighing(wanted);
+            keep_weighing(wanted);
+            filtered = true;
         }
         if (settings_.min_p > 0.0) {
-            if (!has_candidates) {
-                // From a little below the limit, so that rounding loses none; the exact test follows.
-                const double limit = (std::log(settings_.min_p) - 1e-3) / double(inverse_temperature_);
-                gather(std::nextafter(float(double(maximum_) + limit), -infinity));
-                weigh();
-            }
-            std::erase_if(work_.candidates, [&](const Candidate& one) { return one.weight < settings_.min_p; });
-            has_candidates = true;
+            const float lowest = float(double(maximum_) + std::log(settings_.min_p) / double(inverse_temperature_));
+            if (filtered)
+                keep_from(lowest, work_.ids.size());
+            else
+                gather(lowest);
+            filtered = true;
         }
-        return has_candidates ? draw_candidate(random) : draw_any(random);
+        const double random = uniform_draw(settings_.seed, settings_.choice, uint64_t(sampler_.num_accepted()));
+        if (!filtered) return draw(logits_, count_, random);
+        return work_.ids[size_t(draw(work_.values.data(), int(work_.values.size()), random))];
     }
 
     int32_t most_likely() const {
@@ -146,14 +142,15 @@ class Row {
         return id;
     }
 
-    // -- candidates -----------------------------------------------------------------------------------------------
+    // -- candidates: work_.ids, ascending, and work_.values, their logits ------------------------------------------
 
-    // All tokens of at least this logit, without weights.
+    // All tokens of at least this logit, but those of -infinity.
     void gather(float threshold) {
-        work_.ids.resize(std::max(work_.ids.size(), size_t(count_)));
+        work_.ids.resize(size_t(count_));
         const int found = kernels_.at_least(logits_, count_, std::max(threshold, -largest), work_.ids.data(), count_);
-        work_.candidates.clear();
-        for (int i = 0; i < found; ++i) work_.candidates.push_back({work_.ids[size_t(i)], logits_[work_.ids[size_t(i)]], 0.0});
+        work_.ids.resize(size_t(found));
+        work_.values.resize(size_t(found));
+        for (size_t i = 0; i < work_.ids.size(); ++i) work_.values[i] = logits_[work_.ids[i]];
     }
 
     // The k most likely tokens and perhaps some more: among the maxima of more than k blocks, the k-th highest is a
@@ -162,7 +159,7 @@ class Row {
         int block = 64;
         while (block > 1 && count_ / block < 2 * int64_t(k)) block /= 4;
         if (block == 1) return gather(-infinity);
-        auto& maxima = work_.block_maxima;
+        auto& maxima = work_.ranked;
         maxima.clear();
         for (int start = 0; start < count_; start += block)
             maxima.push_back(kernels_.maximum(logits_ + start, std::min(block, count_ - start)));
@@ -170,100 +167,91 @@ class Row {
         gather(maxima[size_t(k - 1)]);
     }
 
-    void weigh() {
-        for (Candidate& one : work_.candidates)
-            one.weight = kernels_.sum_exp(&one.logit, 1, maximum_, inverse_temperature_);
-    }
-
-    double sum_of_weights() const {
-        double sum = 0.0;
-        for (const Candidate& one : work_.candidates) sum += one.weight;
-        return sum;
-    }
-
     // Candidates that together weigh at least `wanted`: few when the distribution is peaked, in the end all tokens.
-    void gather_at_least_probability(double wanted) {
+    void gather_weighing(double wanted) {
         for (const float depth : {6.0f, 12.0f, infinity}) {
             gather(maximum_ - depth / inverse_temperature_);
-            weigh();
-            if (sum_of_weights() >= wanted) return;
+            if (sum(work_.values) >= wanted) return;
         }
     }
 
     void keep_most_likely(size_t k) {
-        if (work_.candidates.size() <= k) return;
-        work_.ranked = work_.candidates;
-        std::nth_element(work_.ranked.begin(), work_.ranked.begin() + std::ptrdiff_t(k - 1), work_.ranked.end(), ranks_before);
-        keep_through(work_.ranked[k - 1]);
+        if (work_.ids.size() <= k) return;
+        work_.ranked = work_.values;
+        const auto last = work_.ranked.begin() + std::ptrdiff_t(k - 1);
+        std::nth_element(work_.ranked.begin(), last, work_.ranked.end(), std::greater<>());
+        keep_from(*last, k);
     }
 
     // Keep the fewest most likely candidates that weigh at least `wanted`: halve the range in which the last of them
     // must stand, without ever sorting it.
-    void keep_probability(double wanted) {
-        work_.ranked = work_.candidates;
-        auto first = work_.ranked.begin();
-        auto last = work_.ranked.end();
-        while (last - first > 1) {
-            const auto middle = first + (last - first) / 2;
-            std::nth_element(first, middle, last, ranks_before);
-            double sum = 0.0;
-            for (auto one = first; one != middle; ++one) sum += one->weight;
-            if (sum >= wanted) {
-                last = middle;
+    void keep_weighing(double wanted) {
+        auto& ranked = work_.ranked = work_.values;
+        size_t first = 0;
+        size_t end = ranked.size();
+        while (end - first > 1) {
+            const size_t middle = first + (end - first) / 2;
+            const auto at = [&](size_t i) { return ranked.begin() + std::ptrdiff_t(i); };
+            std::nth_element(at(first), at(middle), at(end), std::greater<>());
+            const double weight = weigh(&ranked[first], middle - first);
+            if (weight >= wanted) {
+                end = middle;
             } else {
-                wanted -= sum;
+                wanted -= weight;
                 first = middle;
             }
         }
-        keep_through(*first);
+        keep_from(ranked[first], first + 1);
     }
 
-    void keep_through(const Candidate& last) {
-        std::erase_if(work_.candidates, [&](const Candidate& one) { return ranks_before(last, one); });
-    }
-
-    // -- draws ----------------------------------------------------------------------------------------------------
-
-    int32_t draw_candidate(double random) const {
-        double remaining = random * sum_of_weights();
-        int32_t id = -1;
-        for (const Candidate& one : work_.candidates) {
-            if (one.weight <= 0.0) continue;
-            id = one.id;
-            if (remaining < one.weight) break;
-            remaining -= one.weight;
+    // Keep the candidates above `lowest`, and the first of those that equal it, `most` in all.
+    void keep_from(float lowest, size_t most) {
+        auto& values = work_.values;
+        size_t above = 0;
+        for (float value : values) above += value > lowest;
+        size_t equal = most - above;
+        size_t kept = 0;
+        for (size_t i = 0; i < values.size(); ++i) {
+            if (values[i] < lowest || (values[i] == lowest && equal == 0)) continue;
+            equal -= values[i] == lowest;
+            values[kept] = values[i];
+            work_.ids[kept++] = work_.ids[i];
         }
-        return id;
+        values.resize(kept);
+        work_.ids.resize(kept);
     }
+
+    // -- weights and draws ----------------------------------------------------------------------------------------
+
+    double weigh(const float* logits, size_t count) const {
+        return kernels_.sum_exp(logits, int(count), maximum_, inverse_temperature_);
+    }
+    double sum(const std::vector<float>& logits) const { return weigh(logits.data(), logits.size()); }
 
     static constexpr int chunk = 4096;
 
-    double sum_chunks() {
+    double sum_chunks(const float* logits, int count) {
         work_.chunk_sums.clear();
         double total = 0.0;
-        for (int start = 0; start < count_; start += chunk) {
-            work_.chunk_sums.push_back(sum(start, std::min(count_, start + chunk)));
+        for (int start = 0; start < count; start += chunk) {
+            work_.chunk_sums.push_back(weigh(logits + start, size_t(std::min(chunk, count - start))));
             total += work_.chunk_sums.back();
         }
         return total;
     }
 
-    double sum(int start, int end) const {
-        return kernels_.sum_exp(logits_ + start, end - start, maximum_, inverse_temperature_);
-    }
-
-    // Without filters no token needs to be looked at by itself but those near the drawn one: find its chunk, its run of
-    // 64 in that, and the token. Sums of parts differ from their whole in the last digits, so that a walk may end
-    // without a hit: then the last part that weighs anything is the one.
-    int32_t draw_any(double random) {
-        double remaining = random * sum_chunks();
+    // The index at which the cumulative weight exceeds `random` times the total. Few tokens need to be looked at one by
+    // one: find the chunk, in that the run of 64, and in that the token. Sums of parts differ from their whole in the
+    // last digits, so that a walk may end without a hit: then the last part that weighs anything is the one.
+    int draw(const float* logits, int count, double random) {
+        double remaining = random * sum_chunks(logits, count);
         int start = 0;
-        int end = count_;
+        int end = count;
         for (const int size : {chunk, 64, 1}) {
             int chosen = start;
             for (int part = start; part < end; part += size) {
-                const double weight =
-                    size == chunk ? work_.chunk_sums[size_t(part / chunk)] : sum(part, std::min(end, part + size));
+                const double weight = size == chunk ? work_.chunk_sums[size_t(part / chunk)]
+                                                    : weigh(logits + part, size_t(std::min(size, end - part)));
                 if (weight <= 0.0) continue;
                 chosen = part;
                 if (remaining < weight) break;

@@ -25,19 +25,12 @@ struct Sampled {
     std::vector<std::pair<int32_t, float>> top;     // the most likely tokens, best first, and their log-probabilities
 };
 
-struct Candidate {
-    int32_t id;
-    float logit;
-    double weight;    // exp((logit - highest logit) / temperature)
-};
-
 // Memory that one thread uses again and again.
 struct SamplingWorkspace {
-    std::vector<int32_t> ids;
-    std::vector<float> block_maxima;
+    std::vector<int32_t> ids;     // tokens that a filter has left, and
+    std::vector<float> values;    // their logits
+    std::vector<float> ranked;
     std::vector<double> chunk_sums;
-    std::vector<Candidate> candidates;    // by ascending id
-    std::vector<Candidate> ranked;
     std::vector<std::pair<int32_t, float>> originals;
 };
 

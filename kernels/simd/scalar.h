@@ -13,8 +13,8 @@ namespace candlewick {
 struct Scalar {
     static constexpr const char* name = "scalar";
     static constexpr int lanes = 16;
-    static constexpr int max_linear_tile = 4;       // tokens that one pass over a panel serves
-    static constexpr int max_attention_rows = 4;    // query rows that share one read of the keys or values
+    static constexpr int max_linear_tile = 1;       // tokens that one pass over a panel serves
+    static constexpr int max_attention_rows = 1;    // query rows that share one read of the keys or values
     static constexpr int attention_vectors = 1;     // vectors of keys or values that they multiply in one pass
 
     struct F32 {

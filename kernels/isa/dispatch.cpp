@@ -1,0 +1,72 @@
+// Chooses among the compiled instruction sets at run time; none of them is used before the CPU was asked.
+#include <cstring>
+
+#include "isa/kernels.h"
+
+#if defined(_MSC_VER) && (defined(_M_X64) || defined(_M_IX86))
+#include <intrin.h>
+#endif
+
+namespace candlewick {
+
+extern const Kernels scalar_kernels;
+#if defined(CANDLEWICK_X86)
+extern const Kernels avx2_kernels;
+extern const Kernels avx512_kernels;
+
+namespace {
+
+#if defined(_MSC_VER)
+bool cpu_bit(int leaf, int reg, int bit) {
+    int registers[4];
+    __cpuidex(registers, leaf, 0);
+    return (registers[reg] >> bit) & 1;
+}
+// The system must save the wide registers too: bits of XCR0.
+bool system_saves(unsigned long long mask) { return cpu_bit(1, 2, 27) && (_xgetbv(0) & mask) == mask; }
+bool has_avx2() {
+    return system_saves(0x6) && cpu_bit(7, 1, 5) && cpu_bit(1, 2, 12) && cpu_bit(1, 2, 29);
+}
+bool has_avx512() {
+    return has_avx2() && system_saves(0xe6) && cpu_bit(7, 1, 16) && cpu_bit(7, 1, 17) && cpu_bit(7, 1, 30) &&
+           cpu_bit(7, 1, 31) && cpu_bit(7, 2, 1) && cpu_bit(7, 2, 11);
+}
+#else
+bool has_avx2() {
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+}
+bool has_avx512() {
+    return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vnni");
+}
+#endif
+
+}    // namespace
+#endif
+
+const Kernels* const* available_kernels() {
+    struct List {
+        const Kernels* entries[4] = {};
+        List() {
+            int count = 0;
+#if defined(CANDLEWICK_X86)
+            if (has_avx512()) entries[count++] = &avx512_kernels;
+            if (has_avx2()) entries[count++] = &avx2_kernels;
+#endif
+            entries[count] = &scalar_kernels;
+        }
+    };
+    static const List list;
+    return list.entries;
+}
+
+const Kernels* find_kernels(const char* name) {
+    const Kernels* const* all = available_kernels();
+    if (*name == '\0') return all[0];
+    for (; *all; ++all)
+        if (std::strcmp((*all)->name, name) == 0) return *all;
+    return nullptr;
+}
+
+}    // namespace candlewick

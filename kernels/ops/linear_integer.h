@@ -1,0 +1,319 @@
+// Products of a quantised matrix with int8 activations.
+//
+// For one row, everything inside a block of k (256 or 32) is exact integer arithmetic; then one float step per block, in
+// ascending order of k. So the result depends on nothing but the weights and the row's own activations: any tile of
+// tokens, any number of threads and any instruction set give the same bits.
+#pragma once
+
+#include <utility>
+
+#include "formats/panel_layout.h"
+#include "ops/linear_task.h"
+
+namespace candlewick {
+
+template <class Function, int... I>
+static inline __attribute__((always_inline)) void unroll(std::integer_sequence<int, I...>, Function&& function) {
+    (function.template operator()<I>(), ...);
+}
+
+// function.operator()<0>() … <N - 1>(), so that shifts and offsets are constants.
+template <int N, class Function>
+static inline __attribute__((always_inline)) void unroll(Function&& function) {
+    unroll(std::make_integer_sequence<int, N>{}, static_cast<Function&&>(function));
+}
+
+// Brings a field of a byte from bit From to bit To and clears all else; Mask is the field at bit To, in every byte.
+template <class S, int From, int To, uint32_t Mask>
+static inline __attribute__((always_inline)) typename S::I32 field(typename S::I32 line) {
+    typename S::I32 moved = line;
+    if constexpr (From > To) moved = S::template shift_right<From - To>(line);
+    if constexpr (From < To) moved = S::template shift_left<To - From>(line);
+    return S::and_int(moved, S::set1_int(int32_t(Mask)));
+}
+
+// The 4 x 16 stored values of one step, as unsigned bytes.
+template <class S, class Panel, int Step>
+static inline __attribute__((always_inline)) typename S::Bytes unpack_step(const uint8_t* record) {
+    using I32 = typename S::I32;
+    if constexpr (Panel::byte_bytes > 0) {
+        return S::load_bytes(record + 64 * Step);
+    } else {
+        I32 value;
+        if constexpr (Panel::nibble_bytes > 0) {
+            const I32 line = S::load_int(record + Panel::nibble_at + 64 * (Step / 2));
+            value = field<S, 4 * (Step % 2), 0, 0x0f0f0f0fu>(line);
+        }
+        if constexpr (Panel::pair_bytes > 0) {
+            constexpr int to = Panel::nibble_bytes > 0 ? 4 : 0;
+            const I32 line = S::load_int(record + Panel::pair_at + 64 * (Step / 4));
+            const I32 pair = field<S, 2 * (Step % 4), to, 0x03030303u << to>(line);
+            if constexpr (Panel::nibble_bytes > 0)
+                value = S::or_int(value, pair);
+            else
+                value = pair;
+        }
+        if constexpr (Panel::bit_bytes > 0) {
+            constexpr int to = Panel::bits - 1;
+            const I32 line = S::load_int(record + Panel::bit_at + 64 * (Step / 8));
+            value = S::or_int(value, field<S, Step % 8, to, 0x01010101u << to>(line));
+        }
+        if constexpr (HasTable<Panel>)
+            return S::look_up(S::as_bytes(value), Panel::table);
+        else
+            return S::as_bytes(value);
+    }
+}
+
+// Formats whose stored bytes reach 128 need the wide product; it may take 128 off by itself.
+template <class Panel>
+constexpr bool is_wide = Panel::bits == 8 || HasTable<Panel>;
+
+template <class S, class Panel>
+constexpr int remaining_offset = Panel::offset - (is_wide<Panel> ? S::dot4_wide_offset : 0);
+
+template <class S, class Panel>
+static inline __attribute__((always_inline)) typename S::I32 dot_step(typename S::I32 sum, typename S::Bytes w,
+                                                                      const int8_t* a) {
+    if constexpr (is_wide<Panel>)
+        return S::dot4_wide(sum, w, a);
+    else
+        return S::dot4(sum, w, a);
+}
+
+// -- K family: integer scales of sub-blocks, one float scale per 256 ---------------------------------------------------
+
+template <class S, class Panel>
+struct SubBlockScales {
+    using I32 = typename S::I32;
+    static constexpr int vectors = Panel::num_sub_blocks / 4;
+    I32 scale[vectors];    // byte i of dword r of vector v: sub-block 4v + i of row r
+    I32 min[vectors];      // what multiplies the activation sums: the minimums, or the scales where there is an offset
+
+    explicit SubBlockScales(const uint8_t* record) {
+        const uint8_t* at = record + Panel::scale_at;
+        if constexpr (Panel::scaling == Scaling::six_bit_min) {
+            const I32 low = S::set1_int(0x3f3f3f3f);
+            const I32 line0 = S::load_int(at), line1 = S::load_int(at + 64), line2 = S::load_int(at + 128);
+            scale[0] = S::and_int(line0, low);
+            scale[1] = S::and_int(line1, low);
+            min[0] = S::and_int(line2, low);
+            min[1] = S::or_int(field<S, 6, 0, 0x03030303u>(line0),
+                               S::or_int(field<S, 6, 2, 0x0c0c0c0cu>(line1), field<S, 6, 4, 0x30303030u>(line2)));
+        } else {
+            for (int v = 0; v < vectors; ++v) {
+                const I32 line = S::load_int(at + 64 * v);
+                if constexpr (Panel::scaling == Scaling::four_bit_min) {
+                    scale[v] = S::and_int(line, S::set1_int(0x0f0f0f0f));
+                    min[v] = field<S, 4, 0, 0x0f0f0f0fu>(line);
+                } else {
+                    scale[v] = line;
+                    min[v] = line;
+                }
+            }
+        }
+    }
+
+    // The scale of sub-block I as 32-bit integers.
+    template <int I>
+    I32 scale_of() const {
+        const I32 v = scale[I / 4];
+        I32 byte;
+        if constexpr (I % 4 == 3)
+            byte = S::template shift_right<24>(v);
+        else if constexpr (I % 4 == 0)
+            byte = S::and_int(v, S::set1_int(255));
+        else
+            byte = S::and_int(S::template shift_right<8 * (I % 4)>(v), S::set1_int(255));
+        if constexpr (!has_minimum(Panel::scaling)) byte = S::sub_int(byte, S::set1_int(128));
+        return byte;
+    }
+};
+
+template <class S, class Panel, int T>
+static inline __attribute__((always_inline)) void multiply_record_super(const uint8_t* record, const uint8_t* input,
+                                                                        typename S::F32 (&acc)[T],
+                                                                        const uint8_t* prefetch) {
+    using I32 = typename S::I32;
+    const auto* activation = reinterpret_cast<const SuperActivation*>(input);    // of the tile's tokens, in a row
+    const SubBlockScales<S, Panel> scales(record);
+    constexpr int steps = Panel::sub_block / 4;
+    constexpr int lines = (Panel::record_bytes + 63) / 64;
+
+    I32 total[T];
+    for (int t = 0; t < T; ++t) total[t] = S::zero_int();
+    unroll<Panel::num_sub_blocks>([&]<int J>() __attribute__((always_inline)) {
+        I32 dot[T];
+        for (int t = 0; t < T; ++t) dot[t] = S::zero_int();
+        unroll<steps>([&]<int I>() __attribute__((always_inline)) {
+            constexpr int step = J * steps + I;
+            const typename S::Bytes w = unpack_step<S, Panel, step>(record);
+            if constexpr (step * lines / 64 != (step + 1) * lines / 64 || lines >= 64)
+                S::prefetch(prefetch + 64 * (step * lines / 64));
+            for (int t = 0; t < T; ++t) dot[t] = dot_step<S, Panel>(dot[t], w, activation[t].q + 4 * step);
+        });
+        const I32 scale = scales.template scale_of<J>();
+        for (int t = 0; t < T; ++t) total[t] = S::add_int(total[t], S::mul_int(dot[t], scale));
+    });
+
+    // Minimums (or offsets): sum over sub-blocks of min * (sum of the activations there).
+    I32 minimum[T];
+    for (int t = 0; t < T; ++t) minimum[t] = S::zero_int();
+    for (int v = 0; v < SubBlockScales<S, Panel>::vectors; ++v) {
+        const I32 even = S::and_int(scales.min[v], S::set1_int(0x00ff00ff));
+        const I32 odd = S::and_int(S::template shift_right<8>(scales.min[v]), S::set1_int(0x00ff00ff));
+        for (int t = 0; t < T; ++t) {
+            const int16_t* sums = Panel::sub_block == 16 ? activation[t].sum16 : activation[t].sum32;
+            minimum[t] = S::dot2(minimum[t], even, sums + 4 * v);
+            minimum[t] = S::dot2(minimum[t], odd, sums + 4 * v + 2);
+        }
+    }
+
+    const typename S::F32 d = S::load_half(reinterpret_cast<const uint16_t*>(record + Panel::d_at));
+    if constexpr (has_minimum(Panel::scaling)) {
+        const typename S::F32 d_min = S::load_half(reinterpret_cast<const uint16_t*>(record + Panel::min_at));
+        for (int t = 0; t < T; ++t) {
+            const typename S::F32 positive = S::mul(S::to_float(total[t]), d);
+            const typename S::F32 value = S::fnma(S::to_float(minimum[t]), d_min, positive);
+            acc[t] = S::fma(value, S::set1(activation[t].scale), acc[t]);
+        }
+    } else {
+        constexpr int offset = remaining_offset<S, Panel>;
+        for (int t = 0; t < T; ++t) {
+            I32 exact = total[t];
+            if constexpr (offset != 0) {    // the scales in `minimum` still have their bias of 128
+                const I32 unbiased = S::sub_int(minimum[t], S::set1_int(128 * activation[t].sum));
+                exact = S::sub_int(exact, S::mul_int(unbiased, S::set1_int(offset)));
+            }
+            acc[t] = S::fma(S::mul(S::to_float(exact), d), S::set1(activation[t].scale), acc[t]);
+        }
+    }
+}
+
+// -- blocks of 32 with a float scale ---------------------------------------------------------------------------------
+
+// 2^(e - 128): MXFP4's exponent, halved because its values are stored doubled.
+template <class S>
+static inline typename S::F32 half_exponent(const uint8_t* exponents) {
+    const typename S::I32 e = S::widen_unsigned(exponents);
+    const typename S::F32 power = S::bits_to_float(S::template shift_left<23>(e));    // 2^(e - 127), but 0 for e = 0
+    const typename S::F32 lowest = S::bits_to_float(S::set1_int(0x00400000));         // 2^-127
+    return S::mul(S::select(S::less(S::to_float(e), S::set1(0.5f)), lowest, power), S::set1(0.5f));
+}
+
+template <class S, class Panel, int T>
+static inline __attribute__((always_inline)) void multiply_record_block(const uint8_t* record, const uint8_t* input,
+                                                                        int block, typename S::F32 (&acc)[T],
+                                                                        const uint8_t* prefetch) {
+    using I32 = typename S::I32;
+    using F32 = typename S::F32;
+    const auto* activation = reinterpret_cast<const BlockActivation*>(input);
+    constexpr int lines = (Panel::record_bytes + 63) / 64;
+
+    I32 dot[T];
+    for (int t = 0; t < T; ++t) dot[t] = S::zero_int();
+    unroll<8>([&]<int Step>() __attribute__((always_inline)) {
+        const typename S::Bytes w = unpack_step<S, Panel, Step>(record);
+        for (int line = Step * lines / 8; line < (Step + 1) * lines / 8; ++line) S::prefetch(prefetch + 64 * line);
+        for (int t = 0; t < T; ++t) dot[t] = dot_step<S, Panel>(dot[t], w, activation[t].q + 32 * block + 4 * Step);
+    });
+
+    F32 d;
+    if constexpr (Panel::scaling == Scaling::block_exponent)
+        d = half_exponent<S>(record + Panel::d_at);
+    else
+        d = S::load_half(reinterpret_cast<const uint16_t*>(record + Panel::d_at));
+    constexpr int offset = remaining_offset<S, Panel>;
+    for (int t = 0; t < T; ++t) {
+        const float scale = activation[t].scale[block];
+        const int32_t sum = activation[t].sum[block];
+        I32 exact = dot[t];
+        if constexpr (offset != 0) exact = S::sub_int(exact, S::set1_int(offset * sum));
+        acc[t] = S::fma(S::to_float(exact), S::mul(d, S::set1(scale)), acc[t]);
+        if constexpr (has_minimum(Panel::scaling)) {
+            const F32 m = S::load_half(reinterpret_cast<const uint16_t*>(record + Panel::min_at));
+            acc[t] = S::fma(m, S::set1(scale * float(sum)), acc[t]);
+        }
+    }
+}
+
+// -- tiles -----------------------------------------------------------------------------------------------------------
+
+// Super-blocks of k that a tile works through before the next tile takes its turn: their weights stay in L1.
+constexpr int super_blocks_per_chunk = 4;
+
+constexpr size_t prefetch_distance = 7168;    // bytes ahead of the weights in use
+
+// acc[t] += the products of super-blocks [first, last) of a panel with T tokens.
+template <class S, class Panel, int T>
+static void multiply_tile(const LinearTask& task, const uint8_t* panel, int token, int first, int last,
+                          float* partial, bool start) {
+    typename S::F32 acc[T];
+    for (int t = 0; t < T; ++t) acc[t] = start ? S::zero() : S::load(partial + 16 * t);
+    const size_t stride = size_t(task.input_tokens) * activation_record_bytes;
+    const uint8_t* input = task.input + size_t(first) * stride + size_t(token) * activation_record_bytes;
+    if constexpr (Panel::k_family) {
+        const uint8_t* record = panel + size_t(first) * Panel::record_bytes;
+        for (int s = first; s < last; ++s, record += Panel::record_bytes, input += stride)
+            multiply_record_super<S, Panel, T>(record, input, acc, record + prefetch_distance);
+    } else {
+        const int num_blocks = task.columns / 32;
+        const uint8_t* record = panel + size_t(first) * 8 * Panel::record_bytes;
+        for (int s = first; s < last; ++s, input += stride) {
+            const int blocks = num_blocks - 8 * s < 8 ? num_blocks - 8 * s : 8;
+            for (int block = 0; block < blocks; ++block, record += Panel::record_bytes)
+                multiply_record_block<S, Panel, T>(record, input, block, acc, record + prefetch_distance);
+        }
+    }
+    for (int t = 0; t < T; ++t) S::store(partial + 16 * t, acc[t]);
+}
+
+template <class S, class Panel, int T = S::max_linear_tile>
+static void multiply_tile_of(int tokens, const LinearTask& task, const uint8_t* panel, int token, int first, int last,
+                             float* partial, bool start) {
+    if constexpr (T > 1)
+        if (tokens < T)
+            return multiply_tile_of<S, Panel, T - 1>(tokens, task, panel, token, first, last, partial, start);
+    multiply_tile<S, Panel, T>(task, panel, token, first, last, partial, start);
+}
+
+// Moves 16 results a token from the scratch to their places, adding the bias.
+template <class S>
+static void write_results(const LinearTask& task, int panel) {
+    const int row = panel * panel_rows;
+    const int count = task.rows - row < panel_rows ? task.rows - row : panel_rows;
+    const typename S::F32 bias = task.bias ? S::load_first(task.bias + row, count) : S::zero();
+    for (int t = 0; t < task.num_tokens; ++t) {
+        typename S::F32 value = S::load(task.scratch + 16 * t);
+        if (task.bias) value = S::add(value, bias);
+        float* out = task.out + size_t(task.first_token + t) * task.out_stride + row;
+        if (count == panel_rows)
+            S::store(out, value);
+        else
+            S::store_first(out, value, count);
+    }
+}
+
+template <class S, TensorType Type>
+static void linear_quantised(const LinearTask& task) {
+    using Panel = PanelOf<Type>;
+    constexpr int tile = S::max_linear_tile;
+    const int super_blocks = (task.columns + super_block - 1) / super_block;
+    const int tiles = (task.num_tokens + tile - 1) / tile;
+    const int chunk = tiles == 1 ? super_blocks : super_blocks_per_chunk;
+    for (int p = task.first_panel; p < task.first_panel + task.num_panels; ++p) {
+        const uint8_t* panel = task.panels + size_t(p) * task.panel_bytes;
+        for (int first = 0; first < super_blocks; first += chunk) {
+            const int last = first + chunk < super_blocks ? first + chunk : super_blocks;
+            for (int i = 0; i < tiles; ++i) {    // tiles as equal as they can be
+                const int begin = int(int64_t(task.num_tokens) * i / tiles);
+                const int end = int(int64_t(task.num_tokens) * (i + 1) / tiles);
+                multiply_tile_of<S, Panel>(end - begin, task, panel, task.first_token + begin, first, last,
+                                           task.scratch + 16 * begin, first == 0);
+            }
+        }
+        write_results<S>(task, p);
+    }
+}
+
+}    // namespace candlewick

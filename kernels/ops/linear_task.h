@@ -1,0 +1,33 @@
+// What a matrix product kernel is asked to do: some panels of one matrix times some tokens.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "formats/panel_layout.h"
+
+namespace candlewick {
+
+struct LinearTask {
+    TensorType type;
+    const uint8_t* panels;    // the matrix
+    size_t panel_bytes;
+    int rows;                 // output features of the whole matrix
+    int columns;              // k
+    int first_panel;
+    int num_panels;
+
+    // Quantised input: the record of super-block s and token t is at input + (s * input_tokens + t) * record bytes.
+    // Float input: token t's row is at reinterpret_cast<const float*>(input) + t * columns.
+    const uint8_t* input;
+    int input_tokens;
+    int first_token;
+    int num_tokens;
+
+    const float* bias;        // [rows] or nullptr
+    float* out;               // token t's row at out + t * out_stride
+    size_t out_stride;
+    float* scratch;           // num_tokens * 16 floats of this thread
+};
+
+}    // namespace candlewick
