@@ -20,7 +20,7 @@ from candlewick.core.tokenizer.byte_level import ByteLevelBPE, read_pre_tokenize
 from candlewick.core.tokenizer.incremental import IncrementalDecoder
 from candlewick.core.tokenizer.sentencepiece import BLANK, SentencePieceBPE
 from candlewick.core.tokenizer.special_tokens import SpecialTokens, role_ids
-from candlewick.core.tokenizer.vocabulary import TOKENS_KEY, TokenType, Vocabulary, fault
+from candlewick.core.tokenizer.vocabulary import TOKENS_KEY, TokenType, Vocabulary, fault, read_texts
 from candlewick.core.tokenizer.word_matcher import WordMatcher
 
 _MODEL_KEY = "tokenizer.ggml.model"
@@ -72,7 +72,7 @@ class Tokenizer:
         """
         entries = Metadata(metadata, path)
         kind = entries.text(_MODEL_KEY)
-        special_ids = role_ids(entries, len(entries.texts(TOKENS_KEY))).values()
+        special_ids = role_ids(entries, len(read_texts(entries))).values()
         model: SubwordModel
         if kind == "gpt2":
             pre_tokenizer = read_pre_tokenizer(entries)

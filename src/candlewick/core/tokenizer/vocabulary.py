@@ -55,9 +55,7 @@ class Vocabulary:
         Raises:
             ModelLoadError: an entry is missing, ill-typed or of the wrong length.
         """
-        texts = metadata.texts(TOKENS_KEY)
-        if not texts:
-            raise fault(metadata, TOKENS_KEY, "is empty; a model needs a vocabulary")
+        texts = read_texts(metadata)
         types = _read_types(metadata, texts, special_ids)
         ids = dict(zip(reversed(texts), range(len(texts) - 1, -1, -1), strict=True))
         return cls(texts, types, ids, blank)
@@ -103,6 +101,14 @@ class Vocabulary:
         return words
 
 
+def read_texts(metadata: Metadata) -> list[str]:
+    """The texts of all tokens; raises ``ModelLoadError`` where there are none."""
+    texts = metadata.texts(TOKENS_KEY)
+    if not texts:
+        raise fault(metadata, TOKENS_KEY, "is empty; a model needs a vocabulary")
+    return texts
+
+
 def fault(metadata: Metadata, key: str, reason: str) -> ModelLoadError:
     """The error for a metadata entry whose content is wrong."""
     return ModelLoadError(metadata.path, f"metadata key {key!r}", reason)
@@ -127,4 +133,10 @@ def _read_types(metadata: Metadata, texts: list[str], special_ids: Iterable[int]
     if not is_known.all():
         token_id = int(is_known.argmin())
         raise fault(metadata, TYPES_KEY, f"token {token_id} has type {array[token_id]}; known are 0 to 6")
+    for token_id in np.flatnonzero(array == TokenType.BYTE).tolist():
+        if not _BYTE_TOKEN.fullmatch(texts[token_id]):
+            reason = (
+                f"token {token_id} is a byte token, so its text must be <0x00> to <0xFF>: {texts[token_id]!r}"
+            )
+            raise fault(metadata, TYPES_KEY, reason)
     return array.astype(np.uint8).tobytes()
