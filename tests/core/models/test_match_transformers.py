@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from candlewick.core.gguf import GGUFFile
-from candlewick.core.model_config import ModelConfig
-from candlewick.core.models import build_program
+from candlewick.core.models import trace_file
 from reference.export_transformers import export_gguf, read_dequantized
 from reference.numpy_interpreter import NumpyInterpreter, make_batch
 from reference.random_models import CASES, random_model, reference_logits, round_matrices
@@ -22,7 +21,7 @@ TOLERANCE = 1e-5
 
 def interpreter_of(path: Path) -> NumpyInterpreter:
     with GGUFFile.open(path) as file:
-        program = build_program(ModelConfig.from_file(file), file.tensors, path)
+        _, program = trace_file(file)
     return NumpyInterpreter(program, read_dequantized(path), plan=program.plan_buffers())
 
 

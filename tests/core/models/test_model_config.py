@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from toy_file import HEAD_DIM, HIDDEN, VOCABULARY, ToyTensor, toy_metadata, toy_shapes, toy_tensors
+from toy_file import HEAD_DIM, HIDDEN, VOCABULARY, ToyFile, ToyTensor, toy_metadata, toy_shapes, toy_tensors
 
 from candlewick.core.errors import ModelLoadError, UnsupportedModelError
 from candlewick.core.model_config import ModelConfig
@@ -162,34 +162,25 @@ def test_vocabulary_must_match_the_embedding() -> None:
         read(toy_metadata(), {})
 
 
-class ToyFile:
-    """A file whose only data are RoPE factors."""
-
-    def __init__(self, factors: list[float], tensor_type: int = 0) -> None:
-        self.path = "toy.gguf"
-        self.metadata = toy_metadata()
-        self.tensors = {**toy_tensors(), "rope_freqs.weight": ToyTensor((len(factors),), tensor_type)}
-        self._factors = np.array(factors, "<f4")
-
-    def data(self, name: str) -> np.ndarray:
-        assert name == "rope_freqs.weight"
-        return self._factors.view(np.uint8)
+def file_with_factors(factors: list[float], tensor_type: int = 0) -> ToyFile:
+    tensors = {**toy_tensors(), "rope_freqs.weight": ToyTensor((len(factors),), tensor_type)}
+    return ToyFile(toy_metadata(), tensors, {"rope_freqs.weight": np.array(factors, "<f4")})
 
 
 def test_rope_factors_come_from_the_file() -> None:
-    config = ModelConfig.from_file(ToyFile([1.0, 2.0, 4.0, 8.0]))
+    config = ModelConfig.from_file(file_with_factors([1.0, 2.0, 4.0, 8.0]))
     assert config.rope.factors == (1.0, 2.0, 4.0, 8.0)
 
 
 @pytest.mark.parametrize("factors", [[1.0], [1.0, 1.0, 1.0, 0.0], [1.0, 1.0, 1.0, float("nan")]])
 def test_bad_rope_factors_are_refused(factors: list[float]) -> None:
     with pytest.raises(ModelLoadError, match=r"rope_freqs\.weight"):
-        ModelConfig.from_file(ToyFile(factors))
+        ModelConfig.from_file(file_with_factors(factors))
 
 
 def test_rope_factors_of_another_type_are_refused() -> None:
     with pytest.raises(ModelLoadError, match=r"rope_freqs\.weight.*F32"):
-        ModelConfig.from_file(ToyFile([1.0, 1.0, 1.0, 1.0], tensor_type=1))
+        ModelConfig.from_file(file_with_factors([1.0, 1.0, 1.0, 1.0], tensor_type=1))
 
 
 def test_rope_factors_can_not_be_forgotten() -> None:

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from toy_file import VOCABULARY, ToyTensor, toy_metadata, toy_shapes, toy_tensors, toy_weights
+from toy_file import VOCABULARY, ToyFile, ToyTensor, toy_metadata, toy_shapes, toy_tensors, toy_weights
 
 from candlewick.core.errors import ModelLoadError, UnsupportedModelError
 from candlewick.core.model_config import ModelConfig
-from candlewick.core.models import ARCHITECTURES, build_program
+from candlewick.core.models import ARCHITECTURES, build_program, trace_file
 from candlewick.core.program import Attention, Linear, Program, RmsNorm, Rope, SelectRows
 from reference.numpy_interpreter import NumpyInterpreter, make_batch
 
@@ -52,6 +52,18 @@ def test_unknown_architectures_are_refused() -> None:
     config = ModelConfig.from_metadata(toy_metadata("mamba"), toy_shapes(), "toy.gguf")
     with pytest.raises(UnsupportedModelError, match="'mamba'; supported are llama, mistral"):
         build_program(config, toy_tensors(), "toy.gguf")
+
+
+def test_unknown_architectures_are_refused_before_their_keys_are_read() -> None:
+    file = ToyFile({"general.architecture": "mamba"})
+    with pytest.raises(UnsupportedModelError, match="'mamba'; supported are llama, mistral"):
+        trace_file(file)
+
+
+def test_trace_file() -> None:
+    config, program = trace_file(ToyFile(toy_metadata("qwen3"), toy_tensors("qwen3")))
+    assert config.architecture == "qwen3"
+    assert str(program) == str(build("qwen3"))
 
 
 def test_what_tells_the_architectures_apart() -> None:

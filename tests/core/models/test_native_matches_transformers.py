@@ -11,8 +11,7 @@ import pytest
 from candlewick.core.batch import BLOCK_SIZE, Batch
 from candlewick.core.config import EngineConfig
 from candlewick.core.gguf import GGUFFile
-from candlewick.core.model_config import ModelConfig
-from candlewick.core.models import build_program
+from candlewick.core.models import trace_file
 from candlewick.core.native_runner import NativeRunner
 from reference.export_transformers import export_gguf, read_dequantized
 from reference.numpy_interpreter import NumpyInterpreter, make_batch
@@ -108,7 +107,7 @@ def test_quantized_files_choose_the_tokens_of_their_dequantized_weights(
 ) -> None:
     path = export_gguf(random_model(model_type), tmp_path / "model.gguf", tensor_type)
     with GGUFFile.open(path) as file:
-        program = build_program(ModelConfig.from_file(file), file.tensors, path)
+        _, program = trace_file(file)
     prompt = random_token_ids(48, seed=6)
     batch = make_batch([(prompt, 0)], [list(range(48 // BLOCK_SIZE))], logits="all")
     expected = NumpyInterpreter(program, read_dequantized(path)).execute(batch)

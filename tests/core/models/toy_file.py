@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,19 @@ HIDDEN, HEADS, KV_HEADS, HEAD_DIM, FFN, VOCABULARY = 32, 4, 2, 8, 48, 40
 class ToyTensor:
     shape: tuple[int, ...]
     type: int = 0
+
+
+@dataclass(frozen=True)
+class ToyFile:
+    """What models read of a file."""
+
+    metadata: Mapping[str, Any]
+    tensors: Mapping[str, ToyTensor] = field(default_factory=dict)
+    values: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+    path: Path = Path("toy.gguf")
+
+    def data(self, name: str) -> npt.NDArray[np.uint8]:
+        return self.values[name].view(np.uint8)
 
 
 def toy_metadata(architecture: str = "llama", num_layers: int = 2, **changes: Any) -> dict[str, Any]:

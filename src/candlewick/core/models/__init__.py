@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from candlewick.core.errors import UnsupportedModelError
-from candlewick.core.model_config import ModelConfig
+from candlewick.core.metadata import Metadata
+from candlewick.core.model_config import ModelConfig, ModelFile
 from candlewick.core.models.llama import llama
 from candlewick.core.models.qwen2 import qwen2
 from candlewick.core.models.qwen3 import qwen3
@@ -14,7 +15,10 @@ from candlewick.core.models.smollm3 import smollm3
 from candlewick.core.program import Program, Value
 from candlewick.core.program_builder import ProgramBuilder, TensorShape
 
-ARCHITECTURES: Mapping[str, Callable[[ProgramBuilder, ModelConfig], Value]] = {
+Architecture = Callable[[ProgramBuilder, ModelConfig], Value]
+"""Traces a model and returns its logits."""
+
+ARCHITECTURES: Mapping[str, Architecture] = {
     "llama": llama,
     "mistral": llama,
     "mistral3": llama,
@@ -22,7 +26,20 @@ ARCHITECTURES: Mapping[str, Callable[[ProgramBuilder, ModelConfig], Value]] = {
     "qwen3": qwen3,
     "smollm3": smollm3,
 }
-"""Traces a model and returns its logits, by ``general.architecture``."""
+"""By ``general.architecture`` of the file."""
+
+
+def trace_file(file: ModelFile) -> tuple[ModelConfig, Program]:
+    """The sizes and the program of the model in an open file.
+
+    Raises:
+        UnsupportedModelError: the architecture is not in :data:`ARCHITECTURES`, or something of it is not done.
+        ModelLoadError: metadata or tensors are missing, wrong or left over.
+    """
+    # Before anything else is read: of an unknown family, complaints about single keys would only mislead.
+    _architecture(Metadata(file.metadata, file.path).text("general.architecture"), file.path)
+    config = ModelConfig.from_file(file)
+    return config, build_program(config, file.tensors, file.path)
 
 
 def build_program(config: ModelConfig, tensors: Mapping[str, TensorShape], path: str | Path) -> Program:
@@ -32,12 +49,16 @@ def build_program(config: ModelConfig, tensors: Mapping[str, TensorShape], path:
         UnsupportedModelError: the architecture is not in :data:`ARCHITECTURES`.
         ModelLoadError: tensors are missing, misshapen or left over; the one error lists all of them.
     """
-    architecture = ARCHITECTURES.get(config.architecture)
-    if architecture is None:
+    architecture = _architecture(config.architecture, path)
+    builder = ProgramBuilder(tensors, path)
+    return builder.build(architecture(builder, config))
+
+
+def _architecture(name: str, path: str | Path) -> Architecture:
+    if name not in ARCHITECTURES:
         raise UnsupportedModelError(
             path,
             "metadata key 'general.architecture'",
-            f"is {config.architecture!r}; supported are {', '.join(ARCHITECTURES)}",
+            f"is {name!r}; supported are {', '.join(ARCHITECTURES)}",
         )
-    builder = ProgramBuilder(tensors, path)
-    return builder.build(architecture(builder, config))
+    return ARCHITECTURES[name]
