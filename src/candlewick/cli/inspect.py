@@ -18,6 +18,7 @@ from candlewick.core.errors import InvalidRequestError, ModelLoadError
 from candlewick.core.gguf import GGUFFile
 from candlewick.core.model_config import ModelConfig
 from candlewick.core.model_source import resolve_model
+from candlewick.core.models import build_program
 from candlewick.core.tensor_types import TensorType
 
 LONGEST_VALUE = 70
@@ -51,10 +52,12 @@ def inspect(
             console.print(_tensors_table(model))
         try:
             config = ModelConfig.from_file(model)
+            console.print(_memory_table(model, config, context))
+            build_program(config, model.tensors, model.path)
         except ModelLoadError as error:
             console.print(f"Candlewick can't run this model: {escape(error.where)}: {escape(error.reason)}")
         else:
-            console.print(_memory_table(model, config, context))
+            console.print("Candlewick can run this model.")
 
 
 def kv_cache_bytes(config: ModelConfig, context: int) -> int:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
+import signal
 import socket
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
@@ -57,6 +59,7 @@ def serve(
 ) -> None:
     """Serve a model over HTTP, in the form of OpenAI's Chat Completions."""
     uvicorn, create_app = _server_parts()
+    signal.signal(signal.SIGTERM, _leave)
     # The port first: nobody wants to wait for a model and then hear that the port is taken.
     with _listen(host, port) as listener:
         llm = loading.load_async_llm(model, threads=threads, context=context)
@@ -70,9 +73,15 @@ def serve(
             )
             _say_hello(listener, llm, name, has_key=bool(api_key))
             config = uvicorn.Config(app, log_level="info", timeout_graceful_shutdown=GRACE_SECONDS)
-            uvicorn.Server(config).run(sockets=[listener])
+            with contextlib.suppress(KeyboardInterrupt):  # which uvicorn raises again after its shutdown
+                uvicorn.Server(config).run(sockets=[listener])
         finally:
             _close(llm)
+
+
+def _leave(signal_number: int, frame: object) -> None:
+    """End by unwinding, so that the model is closed; uvicorn sends the signal again after its shutdown."""
+    sys.exit(0)
 
 
 def _server_parts() -> tuple[Any, Any]:
