@@ -33,7 +33,7 @@ def trace_file(file: ModelFile) -> tuple[ModelConfig, Program]:
     """The sizes and the program of the model in an open file.
 
     Raises:
-        UnsupportedModelError: the architecture is not in :data:`ARCHITECTURES`, or a feature of it is missing.
+        UnsupportedModelError: the architecture is not in :data:`ARCHITECTURES`, or a feature is missing.
         ModelLoadError: metadata or tensors are missing, wrong or left over.
     """
     # Before anything else is read: of an unknown family, complaints about single keys would only mislead.
