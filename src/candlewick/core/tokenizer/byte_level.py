@@ -48,7 +48,9 @@ class ByteLevelBPE:
         """Raises ``ValueError`` for merges of, or to, a text that is no token."""
         # Markers are kept out, so that no text, however spelled, merges into one.
         markers = vocabulary.markers.keys()
-        mergeable = {text: i for text, i in vocabulary.ids.items() if text and text not in markers}
+        mergeable = vocabulary.ids.copy()
+        for text in ("", *markers):
+            mergeable.pop(text, None)
         if not markers.isdisjoint(map("".join, merges)) or any(len(text) == 1 for text in markers):
             merges = [pair for pair in merges if markers.isdisjoint((*pair, "".join(pair)))]
         try:
