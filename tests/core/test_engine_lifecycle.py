@@ -232,7 +232,11 @@ from scripted_runner import ByteTokenizer, ScriptedRunner
 from candlewick.core.engine import InferenceEngine
 from candlewick.core.params import GenerationParams
 
-engine = InferenceEngine(ScriptedRunner(num_blocks=4000), ByteTokenizer())
+class Runner(ScriptedRunner):
+    def close(self):
+        print("closed")
+
+engine = InferenceEngine(Runner(num_blocks=4000), ByteTokenizer())
 generations = [engine.submit([i]) for i in range(8)]
 next(generations[0])
 {ending}
@@ -253,6 +257,7 @@ def test_the_program_ends_cleanly_whatever_was_left_open(ending: str, status: in
         timeout=60,
     )
     assert finished.returncode == status, finished.stderr
+    assert finished.stdout == "closed\n"
     assert "KeyboardInterrupt" in finished.stderr if status == -2 else not finished.stderr
 
 
