@@ -41,6 +41,7 @@ def test_knows_the_tokens_with_a_role(name: str, bos: int, ends: set[int]) -> No
     tokenizer = real_tokenizer(name)
     assert tokenizer.bos_id == bos
     assert tokenizer.eos_ids == ends
+    assert tokenizer.eos_id == vocabulary_metadata(name)["tokenizer.ggml.eos_token_id"]
     assert all(tokenizer.is_marker(token_id) for token_id in ends)
     assert tokenizer.vocab_size == len(vocabulary_metadata(name)["tokenizer.ggml.tokens"])
 

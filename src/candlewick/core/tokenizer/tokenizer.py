@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol
 
 from candlewick.core.errors import InvalidRequestError, UnsupportedModelError
@@ -103,6 +104,11 @@ class Tokenizer:
         return self._special.bos_id
 
     @property
+    def eos_id(self) -> int | None:
+        """The end token that the file names, which chat templates write as ``eos_token``."""
+        return self._special.eos_id
+
+    @property
     def eos_ids(self) -> frozenset[int]:
         """Every token that ends an answer: end of text, of turn, of message."""
         return self._special.end_ids
@@ -115,6 +121,11 @@ class Tokenizer:
     def is_control(self, token_id: int) -> bool:
         """Whether the token is a control token (or the unknown one): structure, never text."""
         return self._vocabulary.is_control(self._checked(token_id))
+
+    @property
+    def markers(self) -> Mapping[str, int]:
+        """The tokens recognised in trusted text only, text -> id."""
+        return MappingProxyType(self._vocabulary.markers)
 
     def is_marker(self, token_id: int) -> bool:
         """Whether the token is recognised in trusted text only."""
