@@ -246,11 +246,14 @@ def test_stats_count_what_happened(engine: InferenceEngine) -> None:
 
 def test_a_request_whose_decoding_fails_fails_alone() -> None:
     def next_token(context: tuple[int, ...], sampler: Any) -> int:
-        return 10_000 if context[0] == 13 and len(sampler.accepted) == 2 else hashed(context, sampler)
+        fails = context[0] == 13 and sampler.choice == 0 and len(sampler.accepted) == 2
+        return 10_000 if fails else hashed(context, sampler)
 
     params = GenerationParams(temperature=0, max_tokens=10)
     with new_engine(next_token) as engine:
-        good, bad = engine.submit([1, 2], params), engine.submit([13], GenerationParams(n=2))
+        good = engine.submit([1, 2], params)
+        # The other choice of this one ends in the very step in which the first fails.
+        bad = engine.submit([13], GenerationParams(n=2, max_tokens=3))
         with pytest.raises(EngineFailed, match="this request failed, others go on") as caught:
             bad.result()
         assert isinstance(caught.value.__cause__, KeyError)

@@ -1,4 +1,4 @@
-"""The engine over the native kernels: the same tokens and log-probabilities, to the bit, whatever else goes on."""
+"""Over the native kernels, too: the same tokens and log-probabilities, to the bit, whatever else goes on."""
 
 from __future__ import annotations
 
