@@ -25,7 +25,7 @@ from scripted_llm import ScriptedLLM, text_answer
 from candlewick.cli import loading, main
 
 class Closing(ScriptedLLM):
-    def close(self):
+    async def close(self):
         print("closed", file=sys.stderr)
 
 def load(reference, **options):

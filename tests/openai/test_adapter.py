@@ -11,7 +11,17 @@ pytest.importorskip("pydantic", reason="needs the server extra")
 
 from scripted_llm import Pause, ScriptedLLM, replaying, text_answer, thinking_answer, tool_answer
 
-from candlewick.chat.events import Complete, Error, ResponseToken, Start
+from candlewick.chat.events import (
+    Complete,
+    Error,
+    ResponseToken,
+    Start,
+    ThinkingToken,
+    TokenLogprob,
+    ToolCallArguments,
+    ToolCallEnd,
+    ToolCallStart,
+)
 from candlewick.core.errors import (
     EngineClosed,
     EngineFailed,
@@ -105,6 +115,50 @@ async def test_parallel_tool_calls_off_gives_one_call() -> None:
     assert [call["id"] for call in answer["choices"][0]["message"]["tool_calls"]] == ["c1"]
     chunks = await stream(llm, tools=[TOOL], parallel_tool_calls=False)
     assert {c["index"] for chunk in chunks for c in chunk["choices"][0]["delta"].get("tool_calls", [])} == {0}
+
+
+async def test_the_call_that_counts_is_the_first_whole_one() -> None:
+    llm = replaying(
+        Start("a", "m"),
+        ToolCallStart(0, "void", "weather"),
+        ToolCallArguments(0, "{broken"),
+        ResponseToken("<call>{broken"),
+        ToolCallStart(1, "whole", "weather"),
+        ToolCallArguments(1, "{}"),
+        ToolCallEnd(1, "whole", "weather", "{}"),
+        ToolCallStart(2, "further", "weather"),
+        ToolCallEnd(2, "further", "weather", ""),
+        Complete("tool_calls"),
+    )
+    answer = await ask(llm, tools=[TOOL], parallel_tool_calls=False)
+    assert [call["id"] for call in answer["choices"][0]["message"]["tool_calls"]] == ["whole"]
+    chunks = await stream(llm, tools=[TOOL], parallel_tool_calls=False)
+    calls = [call for chunk in chunks for call in chunk["choices"][0]["delta"].get("tool_calls", [])]
+    assert [(call["index"], call["id"]) for call in calls if "id" in call] == [(0, "void"), (1, "whole")]
+
+
+async def test_logprobs_are_those_of_the_answers_tokens() -> None:
+    logprob = TokenLogprob("é", (195, 169), -0.5, (TokenLogprob("e", (101,), -1.0),))
+    llm = replaying(
+        Start("a", "m"),
+        ThinkingToken("hm", logprobs=(TokenLogprob("hm", (104, 109), -3.0),)),
+        ResponseToken("é", logprobs=(logprob,)),
+        ResponseToken("!", logprobs=()),
+        Complete("stop"),
+    )
+    wire = {
+        "token": "é",
+        "logprob": -0.5,
+        "bytes": [195, 169],
+        "top_logprobs": [{"token": "e", "logprob": -1.0, "bytes": [101]}],
+    }
+    answer = await ask(llm, logprobs=True, top_logprobs=1)
+    assert answer["choices"][0]["logprobs"] == {"content": [wire], "refusal": None}
+    told = [chunk["choices"][0]["logprobs"] for chunk in await stream(llm, logprobs=True, top_logprobs=1)]
+    assert [content["content"] if content else None for content in told] == [None, None, [wire], [], None]
+    assert llm.calls[0].params.logprobs == 1
+    chat = pytest.importorskip("openai.types.chat")
+    chat.ChatCompletion.model_validate(answer, strict=True)
 
 
 async def test_choices_come_interleaved_and_are_told_apart() -> None:

@@ -76,7 +76,7 @@ def serve(
             with contextlib.suppress(KeyboardInterrupt):  # which uvicorn raises again after its shutdown
                 uvicorn.Server(config).run(sockets=[listener])
         finally:
-            _close(llm)
+            asyncio.run(llm.close())
 
 
 def _leave(signal_number: int, frame: object) -> None:
@@ -122,9 +122,3 @@ def _say_hello(listener: socket.socket, llm: AsyncLLM, names: list[str] | None, 
             "[yellow]Everybody who reaches this address may use the model; --api-key shuts them out.[/]"
         )
     Console(file=sys.stderr, highlight=False).print(Panel("\n".join(lines), title="Candlewick", expand=False))
-
-
-def _close(llm: AsyncLLM) -> None:
-    closing = llm.close()
-    if asyncio.iscoroutine(closing):
-        asyncio.run(closing)

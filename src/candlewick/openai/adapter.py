@@ -116,12 +116,16 @@ class OpenAIAdapter:
             tools=request.offered_tools(),
             template_variables=request.template_variables() or None,
         )
+        has_called: set[int] = set()  # choices whose first call is whole
         async with aclosing(answer):
             async for event in answer:
                 if isinstance(event, Error):
                     raise error_named(event.error_type, event.message)
-                if request.parallel_tool_calls is False and _is_further_call(event):
-                    continue
+                if isinstance(event, ToolCallStart | ToolCallArguments | ToolCallEnd):
+                    if request.parallel_tool_calls is False and event.choice in has_called:
+                        continue
+                    if isinstance(event, ToolCallEnd):
+                        has_called.add(event.choice)
                 yield event
 
     def _accept(self, request: ChatCompletionRequest | Mapping[str, Any]) -> ChatCompletionRequest:
@@ -134,10 +138,6 @@ class OpenAIAdapter:
 
     def _heading(self) -> Heading:
         return Heading(model=self.model_names[0], system_fingerprint=self._fingerprint)
-
-
-def _is_further_call(event: Event) -> bool:
-    return isinstance(event, ToolCallStart | ToolCallArguments | ToolCallEnd) and event.index > 0
 
 
 def _version() -> str:

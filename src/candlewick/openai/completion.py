@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from candlewick.chat.events import (
@@ -16,6 +16,7 @@ from candlewick.chat.events import (
     Event,
     ResponseToken,
     ThinkingToken,
+    TokenLogprob,
     ToolCallArguments,
     ToolCallEnd,
     ToolCallStart,
@@ -27,12 +28,15 @@ from candlewick.openai.types import (
     ChatCompletion,
     ChatCompletionChunk,
     Choice,
+    ChoiceLogprobs,
     ChunkChoice,
     CompletionUsage,
     Delta,
     FinishReason,
     ToolCall,
+    TopLogprob,
 )
+from candlewick.openai.types import TokenLogprob as TokenLogprobWire
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,11 @@ class UsageSum:
 
 
 class ChunkWriter:
-    """Renders the events of one answer as chunks."""
+    """Renders the events of one answer as chunks.
+
+    A call's arguments are told as they come. One that turns out malformed, or is cut off, can't be taken
+    back: its arguments stay unfinished, its text follows as content, and no later call has its index.
+    """
 
     def __init__(self, heading: Heading, *, include_usage: bool) -> None:
         self._heading = heading
@@ -86,8 +94,8 @@ class ChunkWriter:
             self._begun.add(event.choice)
             yield self._chunk(event.choice, {"role": "assistant", "content": ""})
         match event:
-            case ResponseToken(text=text):
-                yield self._chunk(event.choice, {"content": text})
+            case ResponseToken(text=text, logprobs=logprobs):
+                yield self._chunk(event.choice, {"content": text}, logprobs=_logprobs(logprobs))
             case ThinkingToken(text=text):
                 yield self._chunk(event.choice, {"reasoning_content": text, "reasoning": text})
             case ToolCallStart(index=index, id=id, name=name):
@@ -110,16 +118,23 @@ class ChunkWriter:
                 )
             case Complete(usage=usage):
                 self._usage.add(usage)
-                yield self._chunk(event.choice, {}, finish_reason(event))
+                yield self._chunk(event.choice, {}, reason=finish_reason(event))
 
     def close(self) -> Iterator[ChatCompletionChunk]:
         """The chunk after the last event, if the client asked for one."""
         if self._include_usage:
             yield self._envelope([], self._usage.to_wire())
 
-    def _chunk(self, index: int, delta: Delta, reason: FinishReason | None = None) -> ChatCompletionChunk:
+    def _chunk(
+        self,
+        index: int,
+        delta: Delta,
+        *,
+        logprobs: ChoiceLogprobs | None = None,
+        reason: FinishReason | None = None,
+    ) -> ChatCompletionChunk:
         return self._envelope(
-            [{"index": index, "delta": delta, "logprobs": None, "finish_reason": reason}], None
+            [{"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": reason}], None
         )
 
     def _envelope(self, choices: list[ChunkChoice], usage: CompletionUsage | None) -> ChatCompletionChunk:
@@ -141,6 +156,7 @@ class _Answer:
     """One choice as it grows."""
 
     text: list[str] = field(default_factory=list)
+    logprobs: list[TokenLogprob] = field(default_factory=list)
     thinking: list[str] = field(default_factory=list)
     tool_calls: list[ToolCall] = field(default_factory=list)
     reason: FinishReason | None = None
@@ -156,7 +172,12 @@ class _Answer:
         if self.thinking:
             message["reasoning_content"] = message["reasoning"] = "".join(self.thinking)
         assert self.reason is not None, "an answer ends with Complete"
-        return {"index": index, "message": message, "logprobs": None, "finish_reason": self.reason}
+        return {
+            "index": index,
+            "message": message,
+            "logprobs": _logprobs(self.logprobs or None),
+            "finish_reason": self.reason,
+        }
 
 
 class CompletionBuilder:
@@ -170,8 +191,9 @@ class CompletionBuilder:
     def add(self, event: Event) -> None:
         answer = self._answers.setdefault(event.choice, _Answer())
         match event:
-            case ResponseToken(text=text):
+            case ResponseToken(text=text, logprobs=logprobs):
                 answer.text.append(text)
+                answer.logprobs.extend(logprobs or ())
             case ThinkingToken(text=text):
                 answer.thinking.append(text)
             case ToolCallEnd(id=id, name=name, arguments=arguments):
@@ -204,3 +226,16 @@ def finish_reason(event: Complete) -> FinishReason:
     if event.reason == "cancelled":
         raise EngineClosed("the answer was cancelled before it was complete; send the request again")
     return event.reason
+
+
+def _logprobs(tokens: Sequence[TokenLogprob] | None) -> ChoiceLogprobs | None:
+    if tokens is None:
+        return None
+    content: list[TokenLogprobWire] = [
+        {**_logprob(token), "top_logprobs": [_logprob(other) for other in token.top]} for token in tokens
+    ]
+    return {"content": content, "refusal": None}
+
+
+def _logprob(token: TokenLogprob) -> TopLogprob:
+    return {"token": token.text, "logprob": token.logprob, "bytes": list(token.bytes)}

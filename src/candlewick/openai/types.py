@@ -7,9 +7,13 @@ about.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import (
+    Any,
+    Literal,
+    NotRequired,  # comes with pydantic, which wants it below Python 3.12
+)
 
-from typing_extensions import NotRequired, TypedDict  # comes with pydantic, which wants it below Python 3.12
+from typing_extensions import TypedDict
 
 JSONObject = dict[str, Any]
 FinishReason = Literal["stop", "length", "tool_calls"]
