@@ -99,52 +99,58 @@ struct AttentionBatch {
         // A second tile would convert the same halves again; from the third on, one conversion for all is cheaper.
         const bool convert = sizeof(Element) < sizeof(float) && num_rows > 2 * rows_in_tile;
         for (int key = begin - begin % attention_group_keys; key < end; key += attention_group_keys) {
-            const int last = end < key + attention_group_keys ? end : key + attention_group_keys;
-            const KvGroup<S, Element> group(task, key, begin > key ? begin : key, last);
+            const KvGroup<S, Element, true> group(task, key, begin, end);
             if (convert)
-                run_tiles(converted<S>(group, scratch.keys, scratch.values));
+                run_group(converted<S>(group, scratch.keys, scratch.values));
             else
-                run_tiles(group);
+                run_group(group);
         }
         finish();
     }
 
-    template <class GroupElement>
-    void run_tiles(const KvGroup<S, GroupElement>& group) const {
+    // All tiles meet the keys, then all meet the values: each of the two stays in the first-level cache meanwhile.
+    template <class Group>
+    void run_group(const Group& group) const {
+        KeyRange visible[attention_batch_rows];
+        for (int row = 0; row < num_rows; ++row)
+            visible[row] = group.visible(first_visible(row), positions[row] + 1);
         for (int tile = 0; tile * rows_in_tile < num_rows; ++tile) {
-            const int first = tile * rows_in_tile;
-            const int count = num_rows - first < rows_in_tile ? num_rows - first : rows_in_tile;
-            run_tile(group, tile, first, count);
+            const RowRange rows = seeing_rows(tile, visible);
+            if (rows.count == 0) continue;
+            score(group, tile, rows, visible);
+            for (int row = rows.first; row < rows.first + rows.count; ++row)
+                softmax_step<S>(scratch.scores + row * attention_group_keys, visible[row], task.scale,
+                                scratch.maxima + row, scratch.sums + row * S::lanes,
+                                scratch.out + row * scratch.padded_dim, scratch.padded_dim);
+        }
+        for (int tile = 0; tile * rows_in_tile < num_rows; ++tile) {
+            const RowRange rows = seeing_rows(tile, visible);
+            if (rows.count > 0)
+                weigh_tile<S>(scratch.scores + rows.first * attention_group_keys, group, visible + rows.first,
+                              rows.count, scratch.out + rows.first * scratch.padded_dim, scratch.padded_dim);
         }
     }
 
-    // The rows that see anything of the group are consecutive, since tokens ascend.
-    template <class GroupElement>
-    void run_tile(const KvGroup<S, GroupElement>& group, int tile, int first, int count) const {
-        KeyRange visible[S::max_attention_rows];
-        int begin = 0;
-        int end = 0;
-        for (int r = 0; r < count; ++r) {
-            visible[r] = group.visible(first_visible(first + r), positions[first + r] + 1);
-            if (is_empty(visible[r])) continue;
-            if (end == 0) begin = r;
-            end = r + 1;
-        }
-        if (end == 0) return;
+    struct RowRange {
+        int first, count;
+    };
+    // The rows of a tile that see anything of a group; they are consecutive, since tokens ascend.
+    RowRange seeing_rows(int tile, const KeyRange* visible) const {
+        int first = tile * rows_in_tile;
+        int end = first + rows_in_tile < num_rows ? first + rows_in_tile : num_rows;
+        while (first < end && is_empty(visible[first])) ++first;
+        while (first < end && is_empty(visible[end - 1])) --end;
+        return {first, end - first};
+    }
 
-        const KeyRange* ranges = visible + begin;
-        const int rows = end - begin;
-        const int row = first + begin;
-        float* scores = scratch.scores + row * attention_group_keys;
-        const KeyRange all{ranges[0].first, ranges[rows - 1].end};
-        with_row_count<S::max_attention_rows>(rows, [&](auto row_count) {
-            score_tile<S, decltype(row_count)::value>(tile_queries(tile) + begin, group, all, scores);
+    template <class Group>
+    void score(const Group& group, int tile, RowRange rows, const KeyRange* visible) const {
+        const float* queries = tile_queries(tile) + (rows.first - tile * rows_in_tile);
+        const KeyRange range{visible[rows.first].first, visible[rows.first + rows.count - 1].end};
+        float* scores = scratch.scores + rows.first * attention_group_keys;
+        with_row_count<S::max_attention_rows>(rows.count, [&](auto count) {
+            score_tile<S, decltype(count)::value>(queries, group, range, scores);
         });
-        float* out = scratch.out + row * scratch.padded_dim;
-        for (int r = 0; r < rows; ++r)
-            softmax_step<S>(scores + r * attention_group_keys, ranges[r], task.scale, scratch.maxima + row + r,
-                            scratch.sums + (row + r) * S::lanes, out + r * scratch.padded_dim, scratch.padded_dim);
-        weigh_tile<S>(scores, group, ranges, rows, out, scratch.padded_dim);
     }
 
     void finish() const {

@@ -43,25 +43,33 @@ struct KeyRange {
 };
 static inline bool is_empty(KeyRange range) { return range.first >= range.end; }
 
-// One group of 64 keys as a list of its blocks; those that no row of the batch sees are null.
-template <class S, class Element>
+// One group of 64 keys as a list of its blocks; those that no row of the batch sees are null. `Stored` tells whether the
+// elements come straight from the cache: then what is needed next is fetched ahead.
+template <class S, class Element, bool Stored>
 struct KvGroup {
     int start;       // position of the group's first key
     int head_dim;
-    const Element* keys[attention_group_blocks] = {};      // [head_dim][16]
-    const Element* values[attention_group_blocks] = {};    // [16][head_dim]
+    const Element* keys[attention_group_blocks] = {};         // [head_dim][16]
+    const Element* values[attention_group_blocks] = {};       // [16][head_dim]
+    const Element* next_keys[attention_group_blocks] = {};    // of the next group; these keys where it has none
 
     KvGroup(int position, int dim) : start(position), head_dim(dim) {}
 
-    // Positions first … end - 1 are needed.
+    // Positions first … end - 1 are needed of all groups together.
     KvGroup(const AttentionTask& task, int position, int first, int end) : KvGroup(position, task.cache.head_dim) {
         const size_t size = size_t(head_dim) * block_size;
-        for (int block = first / block_size; block * block_size < end; ++block) {
-            const size_t index =
-                size_t(task.block_table[block]) * size_t(task.cache.num_kv_heads) + size_t(task.kv_head);
-            const int place = block - start / block_size;
-            keys[place] = static_cast<const Element*>(task.cache.keys) + index * size;
-            values[place] = static_cast<const Element*>(task.cache.values) + index * size;
+        for (int place = 0; place < attention_group_blocks; ++place) {
+            const int block = start / block_size + place;
+            if ((block + 1) * block_size <= first || block * block_size >= end) continue;
+            const auto offset = [&](int b) {
+                return (size_t(task.block_table[b]) * size_t(task.cache.num_kv_heads) + size_t(task.kv_head)) * size;
+            };
+            keys[place] = static_cast<const Element*>(task.cache.keys) + offset(block);
+            values[place] = static_cast<const Element*>(task.cache.values) + offset(block);
+            const int next = block + attention_group_blocks;
+            next_keys[place] = next * block_size < end
+                                   ? static_cast<const Element*>(task.cache.keys) + offset(next)
+                                   : keys[place];
         }
     }
 
@@ -75,8 +83,8 @@ struct KvGroup {
 
 // The same group with all elements as floats.
 template <class S, class Element>
-static inline KvGroup<S, float> converted(const KvGroup<S, Element>& group, float* keys, float* values) {
-    KvGroup<S, float> out(group.start, group.head_dim);
+static inline KvGroup<S, float, false> converted(const KvGroup<S, Element, true>& group, float* keys, float* values) {
+    KvGroup<S, float, false> out(group.start, group.head_dim);
     const int size = group.head_dim * block_size;
     for (int block = 0; block < attention_group_blocks; ++block) {
         if (group.keys[block] == nullptr) continue;
@@ -105,16 +113,27 @@ static inline void with_row_count(int rows, Function function) {
     }
 }
 
-// Scores of `Rows` queries and the keys of `Blocks` blocks, before scaling.
-template <class S, int Rows, int Blocks, class Element>
-static inline void score_blocks(const float* queries, const Element* const* keys, int head_dim, float* scores) {
+// Elements in a cache line: what one prefetch brings.
+template <class Element>
+constexpr int line_elements = 64 / int(sizeof(Element));
+
+// Scores of `Rows` queries and the keys of `Blocks` blocks from number `block` on, before scaling.
+template <class S, int Rows, int Blocks, class Element, bool Stored>
+static inline void score_blocks(const float* queries, const KvGroup<S, Element, Stored>& group, int block,
+                                float* scores) {
     using F32 = typename S::F32;
+    const Element* const* keys = group.keys + block;
+    const Element* const* ahead = group.values + block;
+    const int head_dim = group.head_dim;
+    scores += block * block_size;
     F32 sum[Rows][Blocks];
     for (int r = 0; r < Rows; ++r)
         for (int b = 0; b < Blocks; ++b) sum[r][b] = S::zero();
     for (int d = 0; d < head_dim; ++d) {
         F32 key[Blocks];
         for (int b = 0; b < Blocks; ++b) key[b] = load_elements<S>(keys[b] + d * block_size);
+        if (Stored && d * block_size % line_elements<Element> == 0)
+            for (int b = 0; b < Blocks; ++b) S::prefetch(ahead[b] + d * block_size);
         for (int r = 0; r < Rows; ++r) {
             const F32 query = S::set1(queries[d * S::max_attention_rows + r]);
             for (int b = 0; b < Blocks; ++b) sum[r][b] = S::fma(query, key[b], sum[r][b]);
@@ -125,46 +144,52 @@ static inline void score_blocks(const float* queries, const Element* const* keys
 }
 
 // Scores of a tile for all blocks of the group that hold keys of `range`.
-template <class S, int Rows, class Element>
-static inline void score_tile(const float* queries, const KvGroup<S, Element>& group, KeyRange range, float* scores) {
+template <class S, int Rows, class Group>
+static inline void score_tile(const float* queries, const Group& group, KeyRange range, float* scores) {
     const int end = (range.end + block_size - 1) / block_size;
     int block = range.first / block_size;
     for (; block + S::attention_vectors <= end; block += S::attention_vectors)
-        score_blocks<S, Rows, S::attention_vectors>(queries, group.keys + block, group.head_dim,
-                                                    scores + block * block_size);
-    for (; block < end; ++block)
-        score_blocks<S, Rows, 1>(queries, group.keys + block, group.head_dim, scores + block * block_size);
+        score_blocks<S, Rows, S::attention_vectors>(queries, group, block, scores);
+    for (; block < end; ++block) score_blocks<S, Rows, 1>(queries, group, block, scores);
 }
 
 // out[r] += probabilities[r] * values over the keys of `range`, for `Rows` rows and `Vectors` vectors of columns; only
 // `count` of the last vector's columns exist.
-template <class S, int Rows, int Vectors, bool Whole, class Element>
-static inline void weigh_columns(const float* probabilities, const KvGroup<S, Element>& group, KeyRange range, int column,
-                                 int count, float* out, int out_stride) {
+template <class S, int Rows, int Vectors, bool Whole, class Element, bool Stored>
+static inline void weigh_columns(const float* probabilities, const KvGroup<S, Element, Stored>& group, KeyRange range,
+                                 int column, int count, float* out, int out_stride) {
     using F32 = typename S::F32;
     F32 sum[Rows][Vectors];
     for (int r = 0; r < Rows; ++r)
         for (int v = 0; v < Vectors; ++v) sum[r][v] = S::load(out + r * out_stride + column + v * S::lanes);
-    for (int key = range.first; key < range.end; ++key) {
-        const Element* from = group.values[key / block_size] + key % block_size * group.head_dim + column;
-        F32 value[Vectors];
-        for (int v = 0; v < Vectors; ++v) {
-            if constexpr (Whole)
-                value[v] = load_elements<S>(from + v * S::lanes);
-            else
-                value[v] = load_elements<S>(from + v * S::lanes, count);
-        }
-        for (int r = 0; r < Rows; ++r) {
-            const F32 probability = S::set1(probabilities[r * attention_group_keys + key]);
-            for (int v = 0; v < Vectors; ++v) sum[r][v] = S::fma(probability, value[v], sum[r][v]);
+    for (int key = range.first; key < range.end;) {
+        const int block = key / block_size;
+        const int end = range.end < (block + 1) * block_size ? range.end : (block + 1) * block_size;
+        int offset = key % block_size * group.head_dim + column;
+        for (; key < end; ++key, offset += group.head_dim) {
+            F32 value[Vectors];
+            for (int v = 0; v < Vectors; ++v) {
+                const Element* from = group.values[block] + offset + v * S::lanes;
+                if constexpr (Whole)
+                    value[v] = load_elements<S>(from);
+                else
+                    value[v] = load_elements<S>(from, count);
+            }
+            if constexpr (Stored)
+                for (int i = 0; i < Vectors * S::lanes; i += line_elements<Element>)
+                    S::prefetch(group.next_keys[block] + offset + i);
+            for (int r = 0; r < Rows; ++r) {
+                const F32 probability = S::set1(probabilities[r * attention_group_keys + key]);
+                for (int v = 0; v < Vectors; ++v) sum[r][v] = S::fma(probability, value[v], sum[r][v]);
+            }
         }
     }
     for (int r = 0; r < Rows; ++r)
         for (int v = 0; v < Vectors; ++v) S::store(out + r * out_stride + column + v * S::lanes, sum[r][v]);
 }
 
-template <class S, int Rows, class Element>
-static inline void weigh_rows(const float* probabilities, const KvGroup<S, Element>& group, KeyRange range, float* out,
+template <class S, int Rows, class Group>
+static inline void weigh_rows(const float* probabilities, const Group& group, KeyRange range, float* out,
                               int out_stride) {
     constexpr int step = S::attention_vectors * S::lanes;
     int column = 0;
@@ -179,9 +204,9 @@ static inline void weigh_rows(const float* probabilities, const KvGroup<S, Eleme
 
 // Each row of the tile over its own range. What all rows see is done for all of them at once, the few keys before and
 // behind it row by row: a row never meets a value that it may not see.
-template <class S, class Element>
-static inline void weigh_tile(const float* probabilities, const KvGroup<S, Element>& group, const KeyRange* ranges,
-                              int rows, float* out, int out_stride) {
+template <class S, class Group>
+static inline void weigh_tile(const float* probabilities, const Group& group, const KeyRange* ranges, int rows,
+                              float* out, int out_stride) {
     KeyRange common{ranges[rows - 1].first, ranges[0].end};
     if (is_empty(common)) common = {ranges[0].end, ranges[0].end};
     const auto each_row = [&](auto part) {
