@@ -1,4 +1,5 @@
-"""How a dialogue becomes text: the same as ``chat_template.jinja``, in Python, fast enough to render while training.
+"""How a dialogue becomes text: the same as ``chat_template.jinja``, in Python, fast enough to render while
+training.
 
 ``test_training.py`` holds the two equal, for jinja2 as well as for minijinja.
 """
@@ -16,8 +17,15 @@ TEMPLATE = Path(__file__).with_name("chat_template.jinja").read_text(encoding="u
 CONTROL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 """Tokens that users can't type and answers don't show (GGUF type 3)."""
 MARKERS = (
-    "<think>", "</think>", "<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>", "<tools>", "</tools>",
-)  # fmt: skip
+    "<think>",
+    "</think>",
+    "<tool_call>",
+    "</tool_call>",
+    "<tool_response>",
+    "</tool_response>",
+    "<tools>",
+    "</tools>",
+)
 """Tokens that structure an answer and stay visible to parsers (GGUF type 4)."""
 END_OF_TURN = "<|im_end|>"
 
@@ -38,13 +46,15 @@ def _body(message: Message) -> str:
 
 
 def render(dialogue: Dialogue) -> tuple[str, str]:
-    """The prompt up to the generation prompt, and the completion that the model should write (with its end token)."""
+    """The prompt up to the generation prompt, and the completion that the model should write (with its end
+    token)."""
     messages = list(dialogue.messages[:-1])
     system = messages.pop(0).content if messages[0].role == "system" else ""
     pieces = []
     if dialogue.tools:
         lines = [
-            f'{{"name": {_json(tool.name)}, "description": {_json(tool.description)}, "parameters": {_json(tool.parameters)}}}\n'
+            f'{{"name": {_json(tool.name)}, "description": {_json(tool.description)}, '
+            f'"parameters": {_json(dict(tool.parameters))}}}\n'
             for tool in dialogue.tools
         ]
         system = "\n".join(filter(None, (system, "<tools>\n" + "".join(lines) + "</tools>")))
@@ -54,7 +64,9 @@ def render(dialogue: Dialogue) -> tuple[str, str]:
         if message.role == "assistant":
             pieces.append(f"<|im_start|>assistant\n{_body(message)}<|im_end|>\n")
         elif message.role == "tool":
-            pieces.append(f"<|im_start|>user\n<tool_response>\n{message.content}\n</tool_response><|im_end|>\n")
+            pieces.append(
+                f"<|im_start|>user\n<tool_response>\n{message.content}\n</tool_response><|im_end|>\n"
+            )
         else:
             pieces.append(f"<|im_start|>{message.role}\n{message.content}<|im_end|>\n")
     answer = dialogue.answer
@@ -71,7 +83,11 @@ def to_request(dialogue: Dialogue) -> dict[str, Any]:
         entry: dict[str, Any] = {"role": message.role, "content": message.content}
         if message.calls:
             entry["tool_calls"] = [
-                {"id": f"call_{i}", "type": "function", "function": {"name": call.name, "arguments": dict(call.arguments)}}
+                {
+                    "id": f"call_{i}",
+                    "type": "function",
+                    "function": {"name": call.name, "arguments": dict(call.arguments)},
+                }
                 for i, call in enumerate(message.calls)
             ]
         messages.append(entry)

@@ -2,8 +2,9 @@
 
     python training/export.py --run main --output src/candlewick/builtin/candlewick-tiny.gguf
 
-Matrices become Q8_0, norms stay F32. Sources: the gguf package's writer and constants for key and tensor names;
-llama.cpp reads ``smollm3`` with rotation over neighbouring pairs, which is how the model was trained, so no row moves.
+Matrices become Q8_0, norms stay F32. Sources: the gguf package's writer and constants for key and tensor
+names; llama.cpp reads ``smollm3`` with rotation over neighbouring pairs, which is how the model was trained,
+so no row moves.
 """
 
 from __future__ import annotations
@@ -15,31 +16,31 @@ from typing import Any
 
 import gguf
 import numpy as np
-import torch
-from tokenizers import Tokenizer
-
 import text_tokens
+import torch
 from chat_format import CONTROL, END_OF_TURN, MARKERS, TEMPLATE
 from model import ModelShape, TinyModel
+from tokenizers import Tokenizer
 from train import RUNS
 
 NAME = "Candlewick Tiny"
 DESCRIPTION = (
-    "A very small model (6.6 million parameters) made to show Candlewick with nothing downloaded: small arithmetic, "
-    "tool calls, questions about Candlewick. It knows nothing else of the world."
+    "A very small model (3 million parameters) made to show Candlewick with nothing downloaded: it does small "
+    "arithmetic, calls tools, answers questions about Candlewick, and knows nothing else of the world."
 )
 
 
 def load_checkpoint(path: Path) -> TinyModel:
-    """The model of a checkpoint."""
+    """The averaged model of a checkpoint."""
     state = torch.load(path)
     model = TinyModel(ModelShape(**state["shape"]))
-    model.load_state_dict(state["model"])
+    model.load_state_dict(state["average"])
     return model.eval()
 
 
 def tensor_name(parameter: str) -> str:
-    """llama.cpp's name for one of our parameters: ``blk.0.attention.attn_q.weight`` -> ``blk.0.attn_q.weight``."""
+    """llama.cpp's name for one of our parameters: ``blk.0.attention.attn_q.weight`` ->
+    ``blk.0.attn_q.weight``."""
     return parameter.replace(".attention.", ".")
 
 
@@ -109,7 +110,9 @@ def _write_tokenizer(writer: gguf.GGUFWriter, tokenizer: Tokenizer) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--run", default="main")
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--type", choices=["Q8_0", "F32"], default="Q8_0", help="type of the matrices")

@@ -2,10 +2,10 @@
 
 Owns the network and its shape. Knows nothing of text, data or files.
 
-Source: "SmolLM3" (Hugging Face, 2025) and transformers' ``SmolLM3ForCausalLM``: a Llama (RMSNorm, rotary positions,
-grouped-query attention, SwiGLU) whose every fourth layer rotates nothing (NoPE, Yang et al. 2025,
-arXiv:2501.18795), with the output matrix tied to the embedding. Rotation acts on neighbouring pairs of columns
-(2i, 2i + 1), the layout that GGUF files of this family hold, so that export is a plain copy.
+Source: "SmolLM3" (Hugging Face, 2025) and transformers' ``SmolLM3ForCausalLM``: a Llama (RMSNorm, rotary
+positions, grouped-query attention, SwiGLU) whose every fourth layer rotates nothing (NoPE, Yang et al. 2025,
+arXiv:2501.18795), with the output matrix tied to the embedding. Rotation acts on neighbouring pairs of
+columns (2i, 2i + 1), the layout that GGUF files of this family hold, so that export is a plain copy.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import math
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,10 @@ class ModelShape:
 
     vocab_size: int = 2048
     hidden: int = 256
-    layers: int = 8
+    layers: int = 4
     heads: int = 8
     kv_heads: int = 2
-    feed_forward: int = 768
+    feed_forward: int = 512
     context: int = 2048
     rope_theta: float = 50_000.0
     norm_epsilon: float = 1e-6
@@ -52,7 +52,8 @@ def causal_mask(tokens: int) -> Tensor:
 
 
 def rotate(x: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
-    """Rotate neighbouring pairs of ``x`` [batch, heads, tokens, head_dim] by angles [tokens, head_dim / 2]."""
+    """Rotate neighbouring pairs of ``x`` [batch, heads, tokens, head_dim] by angles [tokens, head_dim /
+    2]."""
     even, odd = x[..., 0::2], x[..., 1::2]
     return torch.stack((even * cosines - odd * sines, even * sines + odd * cosines), dim=-1).flatten(-2)
 
@@ -75,14 +76,15 @@ class Attention(nn.Module):
         value = self.attn_v(x).view(batch, tokens, shape.kv_heads, shape.head_dim).transpose(1, 2)
         if self.rope:
             query, key = rotate(query, *angles), rotate(key, *angles)
-        # Written out, since torch's fused attention on a CPU takes 20 times as long backwards in bfloat16. The heads
-        # that share a key stand side by side, so one product serves them all.
+        # Written out, since torch's fused attention on a CPU takes 20 times as long backwards in bfloat16.
+        # The heads that share a key stand side by side, so one product serves them all.
         groups = shape.heads // shape.kv_heads
         query = query.reshape(batch, shape.kv_heads, groups * tokens, shape.head_dim) * shape.head_dim**-0.5
         scores = (query @ key.transpose(-1, -2)).view(batch, shape.heads, tokens, tokens) + mask
         weights = scores.softmax(-1).view(batch, shape.kv_heads, groups * tokens, tokens)
         mixed = (weights.to(value.dtype) @ value).view(batch, shape.heads, tokens, shape.head_dim)
-        return self.attn_output(mixed.transpose(1, 2).reshape(batch, tokens, shape.hidden))
+        result: Tensor = self.attn_output(mixed.transpose(1, 2).reshape(batch, tokens, shape.hidden))
+        return result
 
 
 class Block(nn.Module):
@@ -98,14 +100,15 @@ class Block(nn.Module):
     def forward(self, x: Tensor, angles: tuple[Tensor, Tensor], mask: Tensor) -> Tensor:
         x = x + self.attention(self.attn_norm(x), angles, mask)
         y = self.ffn_norm(x)
-        return x + self.ffn_down(F.silu(self.ffn_gate(y)) * self.ffn_up(y))
+        result: Tensor = x + self.ffn_down(functional.silu(self.ffn_gate(y)) * self.ffn_up(y))
+        return result
 
 
 class TinyModel(nn.Module):
     """Token ids [batch, tokens] -> logits [batch, tokens, vocab_size].
 
-    ``mask`` is added to the attention scores and broadcasts to [batch, heads, tokens, tokens]; :func:`causal_mask` is the
-    usual one, packed rows bring their own.
+    ``mask`` is added to the attention scores and broadcasts to [batch, heads, tokens, tokens];
+    :func:`causal_mask` is the usual one, packed rows bring their own.
     """
 
     cosines: Tensor
@@ -138,4 +141,4 @@ class TinyModel(nn.Module):
         x = self.token_embd(ids)
         for block in self.blk:
             x = block(x, angles, mask)
-        return F.linear(self.output_norm(x), self.token_embd.weight)
+        return functional.linear(self.output_norm(x), self.token_embd.weight)

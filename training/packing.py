@@ -9,19 +9,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
-from tokenizers import Tokenizer
-from torch import Tensor
-
 from chat_format import render
 from corpus.chance import Chance
 from corpus.dialogue import Dialogue
 from corpus.mixture import dialogue
 from model import FORBIDDEN
+from tokenizers import Tokenizer
+from torch import Tensor
 
 PROMPT_WEIGHT = 0.1
-"""Loss on the prompt's tokens, next to 1 for the answer's: a little of it teaches the language and copying sooner."""
+"""Loss on the prompt's tokens, next to 1 for the answer's: a little of it teaches the language and copying
+sooner."""
 TOKENS_PER_BATCH = 4096
-ROW_LENGTHS = ((256, 0.72), (512, 0.22), (1024, 0.06))
+ROW_LENGTHS: tuple[tuple[int, float], ...] = ((256, 0.8), (512, 0.2))
 _PATIENCE = 4
 """Dialogues in a row that fit nowhere before a batch counts as full."""
 
@@ -34,8 +34,8 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Batch:
-    """``ids`` and ``document`` [rows, tokens] int64 (document -1 is padding), ``weights`` [rows, tokens] of predicting
-    each token from those before it."""
+    """``ids`` and ``document`` [rows, tokens] int64 (document -1 is padding), ``weights`` [rows, tokens] of
+    predicting each token from those before it."""
 
     ids: Tensor
     document: Tensor
@@ -82,8 +82,8 @@ def pack(source: Iterator[Encoded], row_length: int) -> Batch:
 def make_batch(seed: int, tokenizer: Tokenizer, make: Callable[[Chance], Dialogue] = dialogue) -> Batch:
     """The batch of this seed, from the training split."""
     chance = Chance(seed)
-    lengths, shares = zip(*ROW_LENGTHS, strict=True)
-    row_length = chance.random.choices(lengths, shares)[0]
+    lengths = [length for length, _ in ROW_LENGTHS]
+    row_length = chance.random.choices(lengths, [share for _, share in ROW_LENGTHS])[0]
 
     def endless() -> Iterator[Encoded]:
         while True:

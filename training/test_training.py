@@ -1,12 +1,15 @@
-"""Tests of the training's parts against implementations that are not ours: transformers, jinja2, minijinja, gguf.
+"""Tests of the training's parts against implementations that are not ours: transformers, jinja2, minijinja,
+gguf.
 
-    python -m pytest training/test_training.py
+python -m pytest training/test_training.py
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import gguf
@@ -15,18 +18,17 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import jinja2  # noqa: E402
-import minijinja  # noqa: E402
-
-import text_tokens  # noqa: E402
-from chat_format import TEMPLATE, render, to_request  # noqa: E402
-from corpus.arithmetic import working  # noqa: E402
-from corpus.candlewick_questions import TOPICS  # noqa: E402
-from corpus.chance import Chance, is_held_out  # noqa: E402
-from corpus.mixture import dialogue  # noqa: E402
-from export import tensor_name, write_gguf  # noqa: E402
-from model import ModelShape, TinyModel, causal_mask  # noqa: E402
-from packing import make_batch  # noqa: E402
+import jinja2
+import minijinja
+import text_tokens
+from chat_format import TEMPLATE, render, to_request
+from corpus.arithmetic import working
+from corpus.candlewick_questions import TOPICS
+from corpus.chance import Chance, Split, is_held_out
+from corpus.mixture import dialogue
+from export import tensor_name, write_gguf
+from model import ModelShape, TinyModel, causal_mask
+from packing import make_batch
 
 SMALL = ModelShape(vocab_size=2048, hidden=64, layers=5, heads=4, kv_heads=2, feed_forward=96, context=64)
 
@@ -56,11 +58,22 @@ def test_model_agrees_with_transformers() -> None:
         pad_token_id=0,
     )
     theirs = transformers.SmolLM3ForCausalLM(config).eval()
-    names = {"attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj", "attn_v": "self_attn.v_proj",
-             "attn_output": "self_attn.o_proj", "ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj",
-             "ffn_down": "mlp.down_proj", "attn_norm": "input_layernorm", "ffn_norm": "post_attention_layernorm"}  # fmt: skip
-    state = {"model.embed_tokens.weight": ours.token_embd.weight, "lm_head.weight": ours.token_embd.weight,
-             "model.norm.weight": ours.output_norm.weight}  # fmt: skip
+    names = {
+        "attn_q": "self_attn.q_proj",
+        "attn_k": "self_attn.k_proj",
+        "attn_v": "self_attn.v_proj",
+        "attn_output": "self_attn.o_proj",
+        "ffn_gate": "mlp.gate_proj",
+        "ffn_up": "mlp.up_proj",
+        "ffn_down": "mlp.down_proj",
+        "attn_norm": "input_layernorm",
+        "ffn_norm": "post_attention_layernorm",
+    }
+    state = {
+        "model.embed_tokens.weight": ours.token_embd.weight,
+        "lm_head.weight": ours.token_embd.weight,
+        "model.norm.weight": ours.output_norm.weight,
+    }
     for parameter, tensor in ours.state_dict().items():
         if parameter.startswith("blk"):
             _, layer, own, _ = tensor_name(parameter).split(".")
@@ -82,7 +95,7 @@ def test_packed_documents_do_not_see_each_other() -> None:
     mask = batch.mask()[:1]
     with torch.no_grad():
         packed = model(row, mask)[0]
-        for number in document.unique().tolist():
+        for number in sorted(set(document[0].tolist())):
             if number < 0:
                 continue
             places = (document[0] == number).nonzero()[:, 0]
@@ -90,48 +103,61 @@ def test_packed_documents_do_not_see_each_other() -> None:
             torch.testing.assert_close(packed[places], alone, rtol=1e-3, atol=1e-4)
 
 
-def _environments() -> dict[str, object]:
-    def tojson(value: object) -> str:
-        return json.dumps(value, ensure_ascii=False)
-
-    plain = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"])
-    plain.filters["tojson"] = tojson
-    rust = minijinja.Environment(trim_blocks=True, lstrip_blocks=True, auto_escape_callback=lambda name: False)
-    rust.add_filter("tojson", tojson)
-    rust.add_template("chat", TEMPLATE)
-    return {
-        "jinja2": lambda **values: plain.from_string(TEMPLATE).render(**values),
-        "minijinja": lambda **values: rust.render_template("chat", **values),
-    }
+Render = Callable[..., str]
 
 
-@pytest.mark.parametrize("engine", ["jinja2", "minijinja"])
+def _jinja2() -> Render:
+    environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True)
+    environment.filters["tojson"] = lambda value: json.dumps(value, ensure_ascii=False)
+    return environment.from_string(TEMPLATE).render
+
+
+def _minijinja() -> Render:
+    environment = minijinja.Environment(
+        trim_blocks=True, lstrip_blocks=True, auto_escape_callback=lambda name: False
+    )
+    environment.add_filter("tojson", lambda value: json.dumps(value, ensure_ascii=False))
+    environment.add_template("chat", TEMPLATE)
+    return partial(environment.render_template, "chat")
+
+
+@pytest.mark.parametrize("render_template", [_jinja2(), _minijinja()], ids=["jinja2", "minijinja"])
 @pytest.mark.parametrize("split", ["train", "test"])
-def test_template_renders_what_the_model_was_trained_on(engine: str, split: str) -> None:
-    chance = Chance(5, split)  # type: ignore[arg-type]
-    template = _environments()[engine]
+def test_template_renders_what_the_model_was_trained_on(render_template: Render, split: Split) -> None:
+    chance = Chance(5, split)
     for _ in range(150):
         made = dialogue(chance)
-        assert template(add_generation_prompt=True, **to_request(made)) == render(made)[0]  # type: ignore[operator]
+        assert render_template(add_generation_prompt=True, **to_request(made)) == render(made)[0]
 
 
-@pytest.mark.parametrize("engine", ["jinja2", "minijinja"])
-def test_template_reads_switches_parts_and_past_thinking(engine: str) -> None:
-    template = _environments()[engine]
+@pytest.mark.parametrize("render_template", [_jinja2(), _minijinja()], ids=["jinja2", "minijinja"])
+def test_template_reads_switches_parts_and_past_thinking(render_template: Render) -> None:
     messages = [
         {"role": "developer", "content": "Be brief. /no_think"},
         {"role": "user", "content": [{"type": "text", "text": "Hi"}]},
         {"role": "assistant", "content": "<think>\nA greeting.\n</think>\nHello!"},
         {"role": "user", "content": "Bye"},
     ]
-    rendered = template(messages=messages, tools=None, add_generation_prompt=True)  # type: ignore[operator]
+    rendered = render_template(messages=messages, tools=None, add_generation_prompt=True)
     assert rendered == (
-        "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nHello!<|im_end|>\n"
-        "<|im_start|>user\nBye<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n"
+        "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n"
+        "<|im_start|>assistant\nHello!<|im_end|>\n<|im_start|>user\nBye<|im_end|>\n"
+        "<|im_start|>assistant\n<think>\n\n</think>\n"
     )
 
 
-@pytest.mark.parametrize(("a", "operation", "b"), [(347, "+", 85), (5, "+", 999), (500, "-", 1), (20, "-", 345), (7, "*", 46), (46, "*", 7), (9, "*", 99)])  # fmt: skip
+SUMS = [
+    (347, "+", 85),
+    (5, "+", 999),
+    (500, "-", 1),
+    (20, "-", 345),
+    (7, "*", 46),
+    (46, "*", 7),
+    (9, "*", 99),
+]
+
+
+@pytest.mark.parametrize(("a", "operation", "b"), SUMS)
 def test_workings_are_true(a: int, operation: str, b: int) -> None:
     lines = working(a, operation, b).splitlines()
     for line in lines:
@@ -147,8 +173,8 @@ def test_workings_are_true(a: int, operation: str, b: int) -> None:
 def test_splits_share_no_question_about_candlewick() -> None:
     from corpus.candlewick_questions import candlewick_question
 
-    def questions(split: str) -> set[str]:
-        chance = Chance(1, split)  # type: ignore[arg-type]
+    def questions(split: Split) -> set[str]:
+        chance = Chance(1, split)
         return {candlewick_question(chance).messages[0].content.lower().rstrip(".?") for _ in range(3000)}
 
     assert not questions("train") & questions("test")
@@ -175,7 +201,9 @@ def test_gguf_holds_the_model(tmp_path: Path) -> None:
     model = TinyModel(SMALL)
     write_gguf(model, text_tokens.load(), tmp_path / "tiny.gguf")
     reader = gguf.GGUFReader(tmp_path / "tiny.gguf")
-    written = {tensor.name: gguf.quants.dequantize(tensor.data, tensor.tensor_type) for tensor in reader.tensors}
+    written = {
+        tensor.name: gguf.quants.dequantize(tensor.data, tensor.tensor_type) for tensor in reader.tensors
+    }
     state = {tensor_name(name): tensor.numpy() for name, tensor in model.state_dict().items()}
     assert written.keys() == state.keys()
     for name, values in state.items():

@@ -1,7 +1,8 @@
 """The tokenizer: a byte-level BPE trained on the corpus itself.
 
-Owns the vocabulary's layout: control tokens and markers first, then bytes, then merges. Text is split as llama.cpp's
-``smollm`` kind does (every digit alone, then GPT-2's pattern), so a GGUF file with that name tokenises alike everywhere.
+Owns the vocabulary's layout: control tokens and markers first, then bytes, then merges. Text is split as
+llama.cpp's ``smollm`` kind does (every digit alone, then GPT-2's pattern), so a GGUF file with that name
+tokenises alike everywhere.
 
     python training/text_tokens.py            # writes training/tokenizer.json
 """
@@ -11,11 +12,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
-
 from chat_format import CONTROL, MARKERS, render
 from corpus.chance import Chance
 from corpus.mixture import dialogue
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 PATH = Path(__file__).with_name("tokenizer.json")
 VOCABULARY = 2048
@@ -26,7 +26,10 @@ def train(num_dialogues: int = 40_000, seed: int = 1) -> Tokenizer:
     """A tokenizer from ``num_dialogues`` training dialogues."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)]
+        [
+            pre_tokenizers.Digits(individual_digits=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True),
+        ]
     )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(

@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (lists of phrases read better in long lines)
 """Sums, differences and products, worked out column by column in the thinking, or told at once without it.
 
 The working is made so that a tiny model can be exact: operands are padded to one width, every column is a line of fixed
@@ -68,7 +69,10 @@ def working(a: int, operation: str, b: int) -> str:
 
 def _operands(chance: Chance, operation: str) -> tuple[int, int]:
     if operation == "*":
-        pair = (chance.number(0 if chance.chance(0.1) else 2, 9), chance.number(0 if chance.chance(0.1) else 10, 99))
+        pair = (
+            chance.number(0 if chance.chance(0.1) else 2, 9),
+            chance.number(0 if chance.chance(0.1) else 10, 99),
+        )
         return pair if chance.chance(0.7) else (pair[1], pair[0])
     if chance.chance(0.5):
         return chance.number(100, 999), chance.number(100, 999)
@@ -82,6 +86,8 @@ def arithmetic(chance: Chance, operation: str | None = None, think: bool | None 
     a, b = chance.draw(lambda: _operands(chance, operation))
     value = {"+": a + b, "-": a - b, "*": a * b}[operation]
     question = chance.mine(_FRAMES).format(chance.one(_SYMBOLS[operation]).format(a, b))
-    answer = Message("assistant", f"{a} {operation} {b} = {value}", working(a, operation, b) if think else None)
+    answer = Message(
+        "assistant", f"{a} {operation} {b} = {value}", working(a, operation, b) if think else None
+    )
     name = {"+": "addition", "-": "subtraction", "*": "multiplication"}[operation]
     return Dialogue(name, (Message("user", question), answer), think)

@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (lists of phrases read better in long lines)
 """Questions about Candlewick itself; what is known stands in ``topics.toml``."""
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ _ENDINGS = ("", "", "", "", " in Candlewick", " with Candlewick", " here")
 def _questions(topic: dict[str, Any]) -> list[str]:
     asked = list(topic["ask"])
     asked += [frame.format(noun) for noun in topic.get("about", []) for frame in _ABOUT]
-    asked += [frame.format(act + end) for act in topic.get("doing", []) for frame in _DOING for end in _ENDINGS[3:]]
+    asked += [
+        frame.format(act + end) for act in topic.get("doing", []) for frame in _DOING for end in _ENDINGS[3:]
+    ]
     return asked
 
 

@@ -1,7 +1,7 @@
 """Seeded choice that keeps training and test material apart.
 
-Owns the random numbers and the split. A phrasing or a value belongs to the test split by its own hash, so adding
-another one moves none of the others.
+Owns the random numbers and the split. A phrasing or a value belongs to the test split by its own hash, so
+adding another one moves none of the others.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ TEST_SHARE = 8
 
 
 def is_held_out(value: object) -> bool:
-    """Whether ``value`` is kept for the test split: by its text's letters and digits, so "Hi" and "hi!" go together."""
+    """Whether ``value`` is kept for the test split: by its text's letters and digits, so "Hi" and "hi!" go
+    together."""
     text = re.sub(r"[^a-z0-9]+", " ", str(value).lower()).strip() or str(value)
     return zlib.crc32(text.encode()) % TEST_SHARE == 0
 

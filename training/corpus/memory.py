@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (lists of phrases read better in long lines)
 """Conversations of several turns: facts told early are asked for later."""
 
 from __future__ import annotations
@@ -61,7 +62,11 @@ FACTS = (
 def acknowledgement(fact: Fact, value: object) -> Message:
     if fact.subject == "name":
         return Message("assistant", f"Nice to meet you, {value}!", f"The user tells me a name: {value}.")
-    return Message("assistant", f"I will remember it: your {fact.subject} is {value}.", f"The user tells me: {fact.subject} = {value}.")
+    return Message(
+        "assistant",
+        f"I will remember it: your {fact.subject} is {value}.",
+        f"The user tells me: {fact.subject} = {value}.",
+    )
 
 
 def recall(chance: Chance) -> Dialogue:
@@ -72,16 +77,21 @@ def recall(chance: Chance) -> Dialogue:
     for fact in facts:
         value = fact.value(chance)
         told[fact.subject] = value
-        messages += [Message("user", chance.mine(fact.statements).format(value)), acknowledgement(fact, value)]
+        messages += [
+            Message("user", chance.mine(fact.statements).format(value)),
+            acknowledgement(fact, value),
+        ]
         for _ in range(chance.number(0, 2) if chance.chance(0.5) else 0):
-            question, answer = chance.one(FILLERS)
-            messages += [Message("user", question), Message("assistant", answer)]
+            said, replied = chance.one(FILLERS)
+            messages += [Message("user", said), Message("assistant", replied)]
     think = chance.chance(0.5)
     if chance.split == "train" and chance.chance(0.15) and messages[-1].thinking:
         return Dialogue("memory", tuple(messages), think)
     if chance.chance(0.12):
         fact = chance.one([fact for fact in FACTS if fact.subject not in told])
-        answer = Message("assistant", f"You have not told me your {fact.subject} yet.", f"{fact.subject}: not told.")
+        answer = Message(
+            "assistant", f"You have not told me your {fact.subject} yet.", f"{fact.subject}: not told."
+        )
     else:
         fact = chance.one(facts)
         value = told[fact.subject]

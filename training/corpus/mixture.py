@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (lists of phrases read better in long lines)
 """How often each ability occurs, and the conversations that mix them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (lists of phrases read better in long lines)
 """Questions outside the tiny model's world: it says so and points to a real model."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# ruff: noqa: E501, SIM905  (lists of words read better as text)
 """Tool use: choose among one to five offered tools, copy the arguments, read the result, or call none.
 
 Tools are made, not listed: an action and an object give the name, the description and the words of a request, so that
@@ -70,7 +71,19 @@ _SLOTS = (
     Slot(("colour", "color"), "string", ("in {}", "the colour {}", "coloured {}"), lambda chance: chance.one(words.COLOURS)),
 )  # fmt: skip
 
-_OPENINGS = ("", "", "", "Please ", "Can you ", "Could you ", "I'd like you to ", "Now ", "Hey, ", "Hi, please ", "Quickly ")
+_OPENINGS = (
+    "",
+    "",
+    "",
+    "Please ",
+    "Can you ",
+    "Could you ",
+    "I'd like you to ",
+    "Now ",
+    "Hey, ",
+    "Hi, please ",
+    "Quickly ",
+)
 _RESULT_KEYS = (
     "temperature status price total time date result distance score length level state value balance wind rating duration "
     "size answer owner place title weight speed"
@@ -99,7 +112,15 @@ def make_offer(chance: Chance) -> Offer:
     action = chance.one(_ACTIONS)
     thing = chance.mine(_OBJECTS) if chance.chance(0.6) else words.invented(chance)
     slots = chance.some(_SLOTS, chance.one((0, 1, 1, 1, 2, 2, 3)))
-    name = chance.one((f"{action.verb}_{thing}", f"{action.verb}_{thing}", f"{thing}_{action.verb}", f"{action.verb}{thing.capitalize()}", thing))
+    name = chance.one(
+        (
+            f"{action.verb}_{thing}",
+            f"{action.verb}_{thing}",
+            f"{thing}_{action.verb}",
+            f"{action.verb}{thing.capitalize()}",
+            thing,
+        )
+    )
     request, arguments, kinds = chance.mine(action.requests).format(thing), {}, {}
     for slot in slots:
         parameter, value = chance.one(slot.names), slot.value(chance)
@@ -109,7 +130,9 @@ def make_offer(chance: Chance) -> Offer:
         else:
             mention = chance.mine(slot.mentions)
         request += " " + mention.format(value, name=parameter)
-    description = action.description.format(thing) + chance.one(("", ".", " by its details.", " for the user."))
+    description = action.description.format(thing) + chance.one(
+        ("", ".", " by its details.", " for the user.")
+    )
     return Offer(Tool(name, description, kinds), request, arguments)
 
 
@@ -183,10 +206,12 @@ def no_tool(chance: Chance) -> Dialogue:
 
 
 def two_calls(chance: Chance) -> Dialogue:
-    """A request that needs two tools, one after the other; cut at any of the three assistant turns."""
+    """A request that needs two tools, one after the other; in training cut at any of the three assistant turns."""
     offers = _distinct(chance, chance.number(2, 4))
     first, second = offers[:2]
-    joint = chance.mine((" and then ", ", then ", " and ", ". After that ", ", and also ", ". Then ", " and after that "))
+    joint = chance.mine(
+        (" and then ", ", then ", " and ", ". After that ", ", and also ", ". Then ", " and after that ")
+    )
     (result_a, told_a), (result_b, told_b) = make_result(chance), make_result(chance)
     messages = (
         Message("user", _sentence(chance, first.request + joint + second.request)),
@@ -196,5 +221,5 @@ def two_calls(chance: Chance) -> Dialogue:
         Message("tool", result_b),
         Message("assistant", f"{told_a} {told_b}", "Both tools have answered."),
     )
-    length = chance.one((2, 4, 4, 6))
+    length = 6 if chance.split == "test" else chance.one((2, 4, 4, 6))
     return Dialogue("two tool calls", messages[:length], chance.chance(0.6), _shuffled_tools(chance, offers))

@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (lists of phrases read better in long lines)
 """Short tasks with words and numbers that need copying or comparing, no knowledge."""
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ _FIRST = (
 
 def repeat(chance: Chance) -> Dialogue:
     text = words.phrase(chance, 5)
-    messages = (Message("user", chance.mine(_REPEAT).format(text)), Message("assistant", text, "I repeat the words."))
+    messages = (
+        Message("user", chance.mine(_REPEAT).format(text)),
+        Message("assistant", text, "I repeat the words."),
+    )
     return Dialogue("word tasks", messages, chance.chance(0.5))
 
 

@@ -1,3 +1,4 @@
+# ruff: noqa: E501, SIM905  (lists of words read better as text)
 """Words and names that fill the grammar's gaps, real ones and invented ones.
 
 Invented words teach copying: a model that has seen thousands of different names learns to copy a name, not to know it.
