@@ -14,6 +14,7 @@ from scripted_runner import ByteTokenizer, ScriptedRunner, direct
 from candlewick.core.batch import Batch
 from candlewick.core.config import EngineConfig
 from candlewick.core.engine import Generation, InferenceEngine, Output
+from candlewick.core.output_stream import OutputStream, wake
 from candlewick.core.params import GenerationParams
 
 ENDLESS = GenerationParams()
@@ -212,6 +213,20 @@ def test_a_closed_loop_does_not_disturb_others(engine: InferenceEngine) -> None:
     assert engine.health().status == "ready"
     left_behind.pop().cancel()
     assert_nothing_runs(engine)
+
+
+async def test_waking_a_reader_that_gave_up_is_harmless() -> None:
+    loop = asyncio.get_running_loop()
+    complaints: list[object] = []
+    loop.set_exception_handler(lambda loop, context: complaints.append(context))
+    stream = OutputStream()
+    gave_up, stays = loop.create_future(), loop.create_future()
+    stream.add_waiter(gave_up)
+    stream.add_waiter(stays)
+    gave_up.cancel()
+    wake(stream.put([Output(0, 1, "a")]))
+    await stays
+    assert not complaints
 
 
 def test_neighbours_of_cancelled_requests_are_undisturbed(engine: InferenceEngine) -> None:

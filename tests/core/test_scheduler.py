@@ -123,7 +123,7 @@ class ArrivalsAndCancellations(RuleBasedStateMachine):
 
 
 TestArrivalsAndCancellations = ArrivalsAndCancellations.TestCase
-TestArrivalsAndCancellations.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
+TestArrivalsAndCancellations.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
 
 
 def test_decodes_come_first_and_prompts_share_the_rest() -> None:
