@@ -8,18 +8,15 @@ namespace candlewick {
 // e^x, at most 1 ulp off. Below -126 ln 2 (about -87.34), where results would be subnormal and slow, it is 0; it
 // overflows to infinity, and NaN stays NaN.
 //
-// x = n ln 2 + r with |r| <= ln 2 / 2; e^r by a minimax polynomial (relative error 3.1e-9); 2^n in two factors, so that
-// n = 128 does not overflow early.
+// x = n ln 2 + r with |r| <= ln 2 / 2; e^r by a minimax polynomial (relative error 3.1e-9).
 template <class S>
 static inline typename S::F32 exp(typename S::F32 x) {
     using F32 = typename S::F32;
-    using I32 = typename S::I32;
     const F32 clamped = S::min(S::set1(89.0f), x);    // the second operand is kept where it is NaN
-    const I32 n = S::round_to_int(S::mul(clamped, S::set1(0x1.715476p+0f)));
-    const F32 whole = S::to_float(n);
+    const F32 n = S::round(S::mul(clamped, S::set1(0x1.715476p+0f)));
     // ln 2 in two parts, the first short enough for an exact product.
-    F32 r = S::fnma(whole, S::set1(0x1.62e4p-1f), clamped);
-    r = S::fnma(whole, S::set1(1.4286068202862268e-06f), r);
+    F32 r = S::fnma(n, S::set1(0x1.62e4p-1f), clamped);
+    r = S::fnma(n, S::set1(1.4286068202862268e-06f), r);
 
     F32 p = S::set1(0x1.6a23d0p-10f);
     p = S::fma(p, r, S::set1(0x1.123a20p-7f));
@@ -29,12 +26,7 @@ static inline typename S::F32 exp(typename S::F32 x) {
     p = S::fma(p, r, S::set1(1.0f));
     p = S::fma(p, r, S::set1(1.0f));
 
-    const I32 half = S::template shift_right_signed<1>(n);
-    const auto power_of_two = [](I32 exponent) {
-        return S::bits_to_float(S::template shift_left<23>(S::add_int(exponent, S::set1_int(127))));
-    };
-    p = S::mul(S::mul(p, power_of_two(half)), power_of_two(S::sub_int(n, half)));
-    return S::select(S::less(x, S::set1(-87.336544f)), S::zero(), p);
+    return S::select(S::less(x, S::set1(-87.336544f)), S::zero(), S::scale(p, n));
 }
 
 // x / (1 + e^-x).

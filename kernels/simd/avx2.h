@@ -59,6 +59,16 @@ struct Avx2 {
         const __m256 sign = _mm256_set1_ps(-0.0f);
         return {_mm256_andnot_ps(sign, a.low), _mm256_andnot_ps(sign, a.high)};
     }
+    static F32 round(F32 a) {
+        constexpr int nearest = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+        return {_mm256_round_ps(a.low, nearest), _mm256_round_ps(a.high, nearest)};
+    }
+    // Two factors, since 2^128 by itself is no float.
+    static F32 scale(F32 a, F32 exponent) {
+        const I32 whole = round_to_int(exponent);
+        const I32 half = shift_right_signed<1>(whole);
+        return mul(mul(a, power_of_two(half)), power_of_two(sub_int(whole, half)));
+    }
     static float sum(F32 a) {
         const __m256 eight = _mm256_add_ps(a.low, a.high);
         const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
@@ -202,6 +212,9 @@ struct Avx2 {
     static void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }
 
   private:
+    static F32 power_of_two(I32 exponent) {
+        return bits_to_float(shift_left<23>(add_int(exponent, set1_int(127))));
+    }
     static __m128i load_half_register(const uint16_t* p) {
         return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
     }

@@ -35,6 +35,8 @@ struct Avx512 {
     static F32 max(F32 a, F32 b) { return _mm512_max_ps(a, b); }
     static F32 min(F32 a, F32 b) { return _mm512_min_ps(a, b); }
     static F32 abs(F32 a) { return _mm512_abs_ps(a); }
+    static F32 round(F32 a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+    static F32 scale(F32 a, F32 exponent) { return _mm512_scalef_ps(a, exponent); }
     static float sum(F32 a) {
         const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
         const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));

@@ -89,6 +89,18 @@ struct Scalar {
     static F32 abs(F32 a) {
         return each([&](int i) { return std::fabs(a.lane[i]); });
     }
+    // To the nearest whole number, ties to even.
+    static F32 round(F32 a) {
+        return each([&](int i) { return std::nearbyintf(a.lane[i]); });
+    }
+    // a * 2^exponent in one rounding, for whole exponents from -126 to 128 and 0.5 <= a < 2; elsewhere undefined, but
+    // for NaN, which stays NaN.
+    static F32 scale(F32 a, F32 exponent) {
+        return each([&](int i) {
+            const float e = exponent.lane[i];
+            return e >= -126.0f && e <= 128.0f ? __builtin_ldexpf(a.lane[i], int(e)) : a.lane[i];
+        });
+    }
     // Sum in a fixed tree: lanes i and i + 8, then i and i + 4, i + 2, i + 1.
     static float sum(F32 a) {
         for (int half = 8; half > 0; half /= 2)
