@@ -6,7 +6,7 @@ engine.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +38,8 @@ class NumpyInterpreter:
         num_blocks: KV blocks of ``BLOCK_SIZE`` tokens.
         dtype: of all arithmetic; float64 makes it a reference.
         plan: let the values share memory as this plan says, which shows whether the plan is sound.
+        round_activations: what becomes of the input of each ``linear``; kernels round it where the matrix is
+            quantised, see :func:`round_to_int8`.
     """
 
     def __init__(
@@ -47,11 +49,13 @@ class NumpyInterpreter:
         num_blocks: int = 64,
         dtype: type[np.floating] = np.float64,
         plan: BufferPlan | None = None,
+        round_activations: Callable[[Array], Array] = lambda x: x,
     ) -> None:
         self._program = program
         self._weights = {name: np.asarray(weights[name], dtype) for name in program.weight_names}
         self._dtype = dtype
         self._plan = plan
+        self._round_activations = round_activations
         # By layer; a slot that was never written holds NaN, so that reading it spoils the result.
         self._keys: dict[int, Array] = {}
         self._values: dict[int, Array] = {}
@@ -95,7 +99,7 @@ class NumpyInterpreter:
             case RmsNorm():
                 return rms_norm(inputs[0], weights[op.weight], op.epsilon)
             case Linear():
-                product = inputs[0] @ weights[op.matrix].T
+                product = self._round_activations(inputs[0]) @ weights[op.matrix].T
                 return product if op.bias is None else product + weights[op.bias]
             case Rope():
                 return rope(inputs[0], batch.positions, op)
@@ -159,6 +163,15 @@ def rope(x: Array, positions: npt.NDArray[np.integer], op: Rope) -> Array:
     rotated[:, :, firsts] = heads[:, :, firsts] * cosines - heads[:, :, seconds] * sines
     rotated[:, :, seconds] = heads[:, :, seconds] * cosines + heads[:, :, firsts] * sines
     return rotated.reshape(x.shape)
+
+
+def round_to_int8(x: Array) -> Array:
+    """Each run of 32 columns as multiples of a 127th of its largest magnitude, rounded half to even."""
+    groups = x.reshape(len(x), -1, 32)
+    steps = np.abs(groups).max(axis=-1, keepdims=True) / 127
+    return (np.rint(np.divide(groups, steps, where=steps > 0, out=np.zeros_like(groups))) * steps).reshape(
+        x.shape
+    )
 
 
 def softmax(x: Array) -> Array:

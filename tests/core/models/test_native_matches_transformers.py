@@ -8,13 +8,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from candlewick.core.batch import BLOCK_SIZE, Batch
+from candlewick.core.batch import Batch
 from candlewick.core.config import EngineConfig
 from candlewick.core.gguf import GGUFFile
 from candlewick.core.models import trace_file
 from candlewick.core.native_runner import NativeRunner
 from reference.export_transformers import export_gguf, read_dequantized
-from reference.numpy_interpreter import NumpyInterpreter, make_batch
+from reference.numpy_interpreter import NumpyInterpreter, make_batch, round_to_int8
 from reference.random_models import CASES, random_model, reference_logits
 
 pytest.importorskip("torch", reason="torch and transformers are the reference here")
@@ -96,11 +96,7 @@ def test_company_and_chunks_change_no_bit(tensor_type: str, isa: str, tmp_path: 
     np.testing.assert_array_equal(np.concatenate([first, crowd[:26]]), whole)
 
 
-NOISE = {"F16": 1e-3, "BF16": 1e-3, "Q8_0": 0.02, "Q5_1": 0.02, "Q5_0": 0.02, "Q4_1": 0.02, "Q4_0": 0.02}
-"""What rounding activations to 8 bits may cost, relative to the largest logit."""
-
-
-@pytest.mark.parametrize("tensor_type", NOISE)
+@pytest.mark.parametrize("tensor_type", ["Q8_0", "Q5_1", "Q5_0", "Q4_1", "Q4_0"])
 @pytest.mark.parametrize("model_type", ["smollm3", "qwen3"])
 def test_quantized_files_choose_the_tokens_of_their_dequantized_weights(
     model_type: str, tensor_type: str, tmp_path: Path
@@ -108,14 +104,23 @@ def test_quantized_files_choose_the_tokens_of_their_dequantized_weights(
     path = export_gguf(random_model(model_type), tmp_path / "model.gguf", tensor_type)
     with GGUFFile.open(path) as file:
         _, program = trace_file(file)
-    prompt = random_token_ids(48, seed=6)
-    batch = make_batch([(prompt, 0)], [list(range(48 // BLOCK_SIZE))], logits="all")
-    expected = NumpyInterpreter(program, read_dequantized(path)).execute(batch)
+    weights = read_dequantized(path)
+    token_ids = random_token_ids(48, seed=6)
+    together = make_batch([(token_ids, 0)], [[0, 1, 2]], logits="all")
+    alone = make_batch([([token_id], 0) for token_id in token_ids], [[index] for index in range(48)])
     with native_runner(path) as runner:
-        got = run(runner, batch)
-    assert relative_error(got, expected) < NOISE[tensor_type]
-    best = expected.max(axis=1)
-    # Rounding may turn the order of two logits that are nearly equal, and of no others.
-    loss = best - expected[np.arange(48), got.argmax(axis=1)]
-    assert (loss <= 2 * NOISE[tensor_type] * np.abs(expected).max()).all()
-    assert (loss == 0).mean() >= 0.85
+        got_together, got_alone = run(runner, together), run(runner, alone)
+
+    # Against the same arithmetic: a row is equal to float32's precision, unless a value of it stood so near
+    # to the middle between two integers that it was rounded to the other one.
+    expected = NumpyInterpreter(program, weights, round_activations=round_to_int8).execute(alone)
+    row_errors = np.abs(got_alone - expected).max(axis=1) / np.abs(expected).max()
+    assert np.median(row_errors) < 1e-6
+    assert row_errors.max() < 0.05
+
+    # Against exact arithmetic: a token that leads by more than the noise of rounding is chosen. (A random
+    # network is the worst case: it magnifies every rounding, and its best tokens are often close.)
+    exact = NumpyInterpreter(program, weights).execute(together)
+    loss = exact.max(axis=1) - exact[np.arange(48), got_together.argmax(axis=1)]
+    assert loss.max() < 0.05 * np.abs(exact).max()
+    assert np.count_nonzero(loss) <= 12
