@@ -27,6 +27,7 @@ def write_model(path: Path, architecture: str = "llama") -> Path:
     writer.add_head_count_kv(KV_HEADS)
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_vocab_size(TOKENS)
+    writer.add_array("tiny.numbers", [1, 2, 3, 4, 5])
     writer.add_token_list([f"t{index}" for index in range(TOKENS)])
     embedding = np.ones((TOKENS, HIDDEN), np.float32)
     quantised = gguf.quants.quantize(embedding, gguf.GGMLQuantizationType.Q8_0)
@@ -49,6 +50,7 @@ def test_metadata_types_and_memory(tmp_path: Path) -> None:
     assert code == 0
     assert "general.name │ Tiny [x]" in told
     assert "tokenizer.ggml.tokens │ 32 × 't0', 't1', 't2', 't3', …" in told
+    assert "tiny.numbers │ 5 × 1, 2, 3, 4, …" in told
     # 32 × 64 weights in blocks of 32, each 34 bytes; 64 norms of 4 bytes.
     assert "Q8_0 │ 1 │ 2.05 k │ 2.18 kB │ 8.50" in told
     assert "F32 │ 1 │ 64 │ 256 B │ 32.00" in told

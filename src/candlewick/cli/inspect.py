@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -70,9 +71,9 @@ def describe_value(value: Any) -> str:
     """A metadata value on one line; of arrays the length and the beginning."""
     if isinstance(value, str):
         text = value.replace("\n", "\\n")
-    elif isinstance(value, list) or hasattr(value, "tolist"):
-        text = f"{len(value):,} × {', '.join(repr(item) for item in list(value[:4]))}"
-        text += ", …" if len(value) > 4 else ""
+    elif isinstance(value, list | np.ndarray):
+        beginning = value[:4].tolist() if isinstance(value, np.ndarray) else value[:4]
+        text = f"{len(value):,} × {', '.join(map(repr, beginning))}" + (", …" if len(value) > 4 else "")
     else:
         text = str(value)
     return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 1] + "…"
