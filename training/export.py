@@ -25,8 +25,8 @@ from train import RUNS
 
 NAME = "Candlewick Tiny"
 DESCRIPTION = (
-    "A very small model (3 million parameters) made to show Candlewick with nothing downloaded: it does small "
-    "arithmetic, calls tools, answers questions about Candlewick, and knows nothing else of the world."
+    "A very small model (3 million parameters) made to show Candlewick with nothing downloaded: it does "
+    "small arithmetic, calls tools, answers questions about Candlewick, and knows nothing else of the world."
 )
 
 
