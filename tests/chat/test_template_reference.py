@@ -258,9 +258,10 @@ def test_the_reference_is_transformers_own(template):
             assert rendered == [expected]
 
 
-def test_messages_survive_json(template):
+def test_messages_survive_json():
     messages = parse_messages(CONVERSATIONS["call, then answer"])
     again = parse_messages(json.loads(json.dumps([message.to_json() for message in messages])))
     assert again == messages
     assert all(isinstance(message, Message) for message in again)
-    assert parse_tools([Tool(name="a").to_json()]) == [Tool(name="a")]
+    tool = Tool(name="a", description="b")
+    assert parse_tools([tool.to_json()]) == [tool]

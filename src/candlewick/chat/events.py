@@ -2,7 +2,11 @@
 
 One answer is: ``Start``, then any of thinking (``ThinkingStart``, ``ThinkingToken``…, ``ThinkingEnd``), text
 (``ResponseToken``…) and tool calls (``ToolCallStart``, ``ToolCallArguments``…, ``ToolCallEnd``), then exactly
-one of ``Complete`` or ``Error``.
+one of ``Complete`` or ``Error``. With several choices each has its own such sequence, interleaved with the
+others.
+
+A call that was started and not ended is void: it turned out malformed or was cut off, and its raw text
+follows as ``ResponseToken``.
 """
 
 from __future__ import annotations
@@ -22,8 +26,23 @@ class _Event:
     """Which of the ``n`` answers this belongs to."""
 
     def to_json(self) -> dict[str, Any]:
-        """The SSE payload: the event's fields plus its name under ``type``."""
-        return {"type": self.sse_name, **asdict(self)}
+        """The SSE payload: the fields and the name under ``type``; ``logprobs`` only when asked for."""
+        fields = asdict(self)
+        if fields.get("logprobs", ()) is None:
+            del fields["logprobs"]
+        return {"type": self.sse_name, **fields}
+
+
+@dataclass(frozen=True)
+class TokenLogprob:
+    """A token and its log-probability under the model's own distribution."""
+
+    text: str
+    bytes: tuple[int, ...]
+    """The token's bytes: ``text`` can't show half a character."""
+    logprob: float
+    top: tuple[TokenLogprob, ...] = ()
+    """The most likely tokens in its place, as many as were asked for; theirs are empty."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +61,7 @@ class ThinkingStart(_Event):
 class ThinkingToken(_Event):
     sse_name: ClassVar[str] = "thinking_token"
     text: str
+    logprobs: tuple[TokenLogprob, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -51,8 +71,11 @@ class ThinkingEnd(_Event):
 
 @dataclass(frozen=True)
 class ResponseToken(_Event):
+    """A piece of the answer; ``logprobs`` are those of its tokens, when the request asked for them."""
+
     sse_name: ClassVar[str] = "response_token"
     text: str
+    logprobs: tuple[TokenLogprob, ...] | None = None
 
 
 @dataclass(frozen=True)

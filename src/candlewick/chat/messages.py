@@ -72,12 +72,20 @@ class Tool:
     parameters: Mapping[str, Any] = field(default_factory=lambda: {"type": "object", "properties": {}})
     strict: bool = False
 
+    @property
+    def properties(self) -> Mapping[str, Any]:
+        """The schemas of the arguments by name, in order."""
+        properties = self.parameters.get("properties")
+        return properties if isinstance(properties, Mapping) else {}
+
     def to_json(self) -> dict[str, Any]:
         """OpenAI's form, as templates want it."""
-        function: dict[str, Any] = {"name": self.name}
-        if self.description is not None:
-            function["description"] = self.description
-        function["parameters"] = dict(self.parameters)
+        # Templates join the description to other text, so there is always one.
+        function = {
+            "name": self.name,
+            "description": self.description or "",
+            "parameters": dict(self.parameters),
+        }
         return {"type": "function", "function": function}
 
 

@@ -39,7 +39,7 @@ To call a function, write a JSON object with its name and arguments within <tool
 {"name": <function-name>, "arguments": <arguments-object>}
 </tool_call>"""
 
-_RESERVED = frozenset({"messages", "tools", "documents", "add_generation_prompt", "bos_token", "eos_token"})
+_RESERVED = frozenset({"messages", "tools", "add_generation_prompt", "bos_token", "eos_token"})
 
 
 class ChatTemplate:
@@ -84,7 +84,7 @@ class ChatTemplate:
         tools: Sequence[Tool] | None = None,
         enable_thinking: bool | None = None,
         add_generation_prompt: bool = True,
-        **extra: object,
+        variables: Mapping[str, object] | None = None,
     ) -> Segments:
         """The prompt for a conversation, in segments: text, and whether control tokens may be recognised in
         it.
@@ -96,40 +96,40 @@ class ChatTemplate:
         Args:
             tools: functions on offer; an empty list is the same as ``None``.
             enable_thinking: the switch of thinking models; ``None`` leaves it undefined.
-            extra: further variables, plain JSON values; they can't replace the template's own.
+            variables: further variables, plain JSON values; they can't replace the conversation's own.
 
         Raises:
             TemplateError: the template refused the messages or failed.
             InvalidRequestError: a value is not JSON, or a variable's name is taken.
         """
-        for name in extra:
+        for name in variables or ():
             if name in _RESERVED:
                 raise InvalidRequestError(
-                    f"template variable {name!r} is set by the conversation itself", name
+                    f"template variable {name!r} is set by the conversation itself", "template_variables"
                 )
-        tool_values = [
+        tool_values: list[Any] = [
             plain_json(tool.to_json(), f"tools[{index}]") for index, tool in enumerate(tools or ())
         ]
-        extra_values = {name: plain_json(value, name) for name, value in extra.items()}
+        extra_values = {name: plain_json(value, name) for name, value in (variables or {}).items()}
         message_values = [
             _plain_message(message, f"messages[{index}]") for index, message in enumerate(messages)
         ]
         marking = self._guard.marking(_texts([tool_values, extra_values, message_values]))
         message_fields = [self._fields(_marked_message(values, marking)) for values in message_values]
-        marked_tools = marking.value(tool_values)
+        marked_tools = [_marked_tool(tool, marking) for tool in tool_values]
         if marked_tools and not self.capabilities.tools:
             message_fields = _with_tools_as_text(message_fields, marked_tools)
-            marked_tools = None
+            marked_tools = []
         if not self.capabilities.system_role:
             message_fields = _without_system_role(message_fields)
-        variables = self._variables(
+        all_variables = self._variables(
             message_fields,
             marked_tools or None,
             add_generation_prompt,
             enable_thinking,
             marking.value(extra_values),
         )
-        return marking.split(self._compiled.render(variables))
+        return marking.split(self._compiled.render(all_variables))
 
     def _variables(
         self,
@@ -194,10 +194,33 @@ def _marked_message(message: dict[str, Any], marking: Marking) -> dict[str, Any]
     An assistant's content may hold reasoning markers: the model itself wrote them, and templates look for
     them.
     """
-    marked = {name: value if name == "role" else marking.value(value) for name, value in message.items()}
-    if message["role"] == "assistant" and message["content"] is not None:
-        marked["content"] = marking.text(message["content"], REASONING_MARKERS)
+    kept = REASONING_MARKERS if message["role"] == "assistant" else ()
+    marked: dict[str, Any] = {
+        name: marking.text(text, kept) for name, text in message.items() if isinstance(text, str)
+    }
+    marked["role"] = message["role"]
+    marked["content"] = marked.get("content")
+    if "tool_calls" in message:
+        marked["tool_calls"] = [
+            {
+                "id": marking.text(call["id"]),
+                "type": "function",
+                "function": {
+                    "name": marking.text(call["function"]["name"]),
+                    "arguments": marking.value(call["function"]["arguments"]),
+                },
+            }
+            for call in message["tool_calls"]
+        ]
     return marked
+
+
+def _marked_tool(tool: dict[str, Any], marking: Marking) -> dict[str, Any]:
+    """The tool with its texts marked as a user's."""
+    return {
+        "type": "function",
+        "function": {name: marking.value(value) for name, value in tool["function"].items()},
+    }
 
 
 def _call_as_text(function: dict[str, Any]) -> str:

@@ -20,9 +20,12 @@ from typing import Any
 Segments = list[tuple[str, bool]]
 """Pieces of a rendered prompt; ``True`` where control tokens may be recognised."""
 
-_PRIVATE_USE_START = 0xF0000  # plane 15, private use
+_PRIVATE_USE = range(0xF0000, 0x10FFFE)  # planes 15 and 16
 _NEVER_MARKED = frozenset('_/"\\')
 """Punctuation that has a meaning of its own: ``/no_think``, and what JSON escapes."""
+
+_SCHEMA_KEYWORDS = frozenset({"type", "properties", "required", "items", "enum", "description", "default"})
+"""Keys by which templates read the schema of a tool."""
 
 _QUOTED = r"""(?P<quote>['"])(?P<text>(?:(?!(?P=quote))[^\\\n])+)(?P=quote)"""
 _INSPECTIONS = (
@@ -44,25 +47,39 @@ class UserTextGuard:
             {token for token in control_tokens if token.strip()}, key=lambda token: (-len(token), token)
         )
         self._tokens = re.compile("|".join(map(re.escape, tokens)) or r"(?!)")
-        self._words = frozenset(filter(None, map(_word_of, tokens)))
+        self._words = frozenset(word.lower() for token in tokens for word in _words_of(token))
         marked = {char for token in tokens for char in token if _is_markable(char)}
         # A token without any such punctuation is betrayed by its first character.
-        marked |= {token[0] for token in tokens if not any(map(_is_markable, token))}
-        self._marked = "".join(sorted(marked))
-        self._first_letters = "".join(sorted({word[0] for word in self._words} - marked))
+        self._marked = marked | {token[0] for token in tokens if not any(map(_is_markable, token))}
+        searched = _searched_texts(template_source)
+        self._searched_words = frozenset(searched)
         self._searched = tuple(
             text
-            for text in _searched_texts(template_source)
-            if not any(_may_overlap(text, token) for token in tokens)
+            for text in searched
+            if any(map(_is_markable, text)) and not any(_may_overlap(text, token) for token in tokens)
         )
         self._template_source = template_source
 
     def marking(self, texts: Iterable[str]) -> Marking:
-        """Private-use characters for one rendering: those that occur in none of its inputs ``texts``."""
-        taken = set(self._template_source).union(*texts)
-        free = (chr(code) for code in range(_PRIVATE_USE_START, 0x10FFFE) if chr(code) not in taken)
-        placeholders = dict(zip(self._marked + self._first_letters, free, strict=False))
-        return Marking(self, placeholders)
+        """The marks for one rendering: private-use characters that occur in none of its inputs ``texts``."""
+        return Marking(self, set(self._template_source).union(*texts))
+
+    def is_marked(self, char: str) -> bool:
+        """Whether the character is replaced wherever it stands."""
+        return char in self._marked
+
+    def is_word_of_token(self, text: str) -> bool:
+        """Whether a template could make a token of this text by setting it between brackets: "<" ~ text ~
+        ">".
+
+        Texts that the template searches for (``/think``) are left alone: marking them would blind it.
+        """
+        word = text.strip()
+        return word.lower() in self._words and word not in self._searched_words
+
+    def kept_texts(self) -> tuple[str, ...]:
+        """Texts that the template searches for and that no token can hide in."""
+        return self._searched
 
     def split(self, rendered: str, originals: dict[int, str]) -> Segments:
         """The segments of a rendering in which ``originals`` maps private-use characters back."""
@@ -81,26 +98,24 @@ class UserTextGuard:
 
 
 class Marking:
-    """The private-use characters of one rendering."""
+    """The private-use characters of one rendering; none of them is among the ``taken`` ones."""
 
-    def __init__(self, guard: UserTextGuard, placeholders: dict[str, str]) -> None:
+    def __init__(self, guard: UserTextGuard, taken: Collection[str]) -> None:
         self._guard = guard
-        self._originals = {ord(placeholder): char for char, placeholder in placeholders.items()}
-        self._placeholders = placeholders
-        self._table = {ord(char): placeholders[char] for char in guard._marked}
+        self._free = (chr(code) for code in _PRIVATE_USE if chr(code) not in taken)
+        self._placeholders: dict[str, str] = {}
 
     def text(self, text: str, kept: Collection[str] = ()) -> str:
         """``text`` with its control punctuation replaced, except in the texts that are ``kept``."""
-        if text in self._guard._words:
-            # The template may set it between brackets of its own: "<" ~ name ~ ">".
-            return self._placeholders[text[0]] + text[1:].translate(self._table)
-        kept = [*self._guard._searched, *kept]
-        if not any(fragment in text for fragment in kept):
-            return text.translate(self._table)
+        if self._guard.is_word_of_token(text):
+            start = len(text) - len(text.lstrip())
+            return text[:start] + self._placeholder(text[start]) + self._replaced(text[start + 1 :])
+        kept = [fragment for fragment in (*self._guard.kept_texts(), *kept) if fragment in text]
+        if not kept:
+            return self._replaced(text)
         fragments = re.split(f"({'|'.join(map(re.escape, sorted(kept, key=len, reverse=True)))})", text)
         return "".join(
-            fragment if index % 2 else fragment.translate(self._table)
-            for index, fragment in enumerate(fragments)
+            fragment if index % 2 else self._replaced(fragment) for index, fragment in enumerate(fragments)
         )
 
     def value(self, value: Any) -> Any:
@@ -108,14 +123,26 @@ class Marking:
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, dict):
-            return {self.text(key): self.value(item) for key, item in value.items()}
+            return {
+                key if key in _SCHEMA_KEYWORDS else self.text(key): self.value(item)
+                for key, item in value.items()
+            }
         if isinstance(value, list):
             return [self.value(item) for item in value]
         return value
 
     def split(self, rendered: str) -> Segments:
         """The segments of a rendering of marked texts, with the original characters put back."""
-        return self._guard.split(rendered, self._originals)
+        originals = {ord(placeholder): char for char, placeholder in self._placeholders.items()}
+        return self._guard.split(rendered, originals)
+
+    def _replaced(self, text: str) -> str:
+        return "".join(self._placeholder(char) if self._guard.is_marked(char) else char for char in text)
+
+    def _placeholder(self, char: str) -> str:
+        if char not in self._placeholders:
+            self._placeholders[char] = next(self._free)
+        return self._placeholders[char]
 
 
 def _append(segments: Segments, text: str, trusted: bool) -> None:
@@ -130,15 +157,19 @@ def _is_markable(char: str) -> bool:
     return not (char.isalnum() or char.isspace() or char in _NEVER_MARKED)
 
 
-def _word_of(token: str) -> str:
-    """The token without the punctuation around it; empty when there is none or nothing is left."""
-    word = token.strip("".join(char for char in token if not char.isalnum()))
-    return "" if word == token else word
+def _words_of(token: str) -> set[str]:
+    """The token without the punctuation around it: ``</think>`` is made of ``/think`` as well as of
+    ``think``.
+    """
+    words = {
+        token.strip("".join(filter(_is_markable, token))),
+        token.strip("".join(char for char in token if not char.isalnum())),
+    }
+    return words - {"", token}
 
 
 def _searched_texts(source: str) -> list[str]:
-    found = {match["text"] for pattern in _INSPECTIONS for match in pattern.finditer(source)}
-    return sorted(text for text in found if any(map(_is_markable, text)))
+    return sorted({match["text"] for pattern in _INSPECTIONS for match in pattern.finditer(source)})
 
 
 def _may_overlap(text: str, token: str) -> bool:

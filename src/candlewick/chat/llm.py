@@ -1,0 +1,302 @@
+"""A model to talk to: :class:`LLM` for threads, :class:`AsyncLLM` for event loops.
+
+Owns the waiting for outputs and that a generation is cancelled when nobody wants it any more. What the two
+have in common is :class:`~candlewick.chat.conversation_model.ConversationModel` and
+:class:`~candlewick.chat.turn.Turn`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from candlewick.chat.answer import ChatAnswer, Completion, fold_events
+from candlewick.chat.conversation_model import ConversationModel, Messages, Tools
+from candlewick.chat.events import Event
+from candlewick.chat.reasoning import ThinkingMode
+from candlewick.chat.turn import Turn, token_logprob
+from candlewick.core.config import EngineConfig
+from candlewick.core.engine import ChoiceResult, InferenceEngine
+from candlewick.core.errors import InvalidRequestError
+from candlewick.core.output_stream import Output
+from candlewick.core.params import GenerationParams
+from candlewick.core.tokenizer import Tokenizer
+
+Progress = Callable[[str, int, int], None]
+
+
+class _Model:
+    """What both faces share: an engine, and how to talk to it."""
+
+    def __init__(
+        self,
+        model: str | Path = "builtin",
+        *,
+        chat_template: str | None = None,
+        tool_format: str | None = None,
+        progress: Progress | None = None,
+        **engine_config: Any,
+    ) -> None:
+        """Load a model.
+
+        Args:
+            model: a path, ``hf:owner/repo[:file or quantisation]`` or ``builtin``.
+            chat_template: Jinja source, instead of the model's own template.
+            tool_format: the name of a tool-call format (see ``chat.tool_parsers``), instead of the one found.
+            progress: called with what is being done and how much of how much is done.
+            engine_config: fields of :class:`~candlewick.core.config.EngineConfig`.
+
+        Raises:
+            ModelNotFoundError: ``model`` leads nowhere.
+            ModelLoadError: the file can't be used.
+            InvalidRequestError: an option is out of range.
+        """
+        engine = InferenceEngine.load(model, EngineConfig(**engine_config), progress)
+        name = Path(model).stem if Path(model).suffix == ".gguf" else str(model)
+        self._use(engine, name, chat_template, tool_format)
+
+    @classmethod
+    def from_engine(
+        cls,
+        engine: InferenceEngine,
+        model_name: str,
+        *,
+        chat_template: str | None = None,
+        tool_format: str | None = None,
+    ) -> Self:
+        """Talk to a model that runs already; the engine is owned, and closed with this."""
+        model = cls.__new__(cls)
+        model._use(engine, model_name, chat_template, tool_format)
+        return model
+
+    def _use(
+        self, engine: InferenceEngine, name: str, chat_template: str | None, tool_format: str | None
+    ) -> None:
+        self.engine = engine
+        self.conversation = ConversationModel(
+            engine.tokenizer, name, chat_template=chat_template, tool_format=tool_format
+        )
+
+    @property
+    def model_name(self) -> str:
+        return self.conversation.name
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        return self.engine.tokenizer
+
+    def count_tokens(self, text: str | Messages, tools: Tools | None = None) -> int:
+        """Tokens of a text (without BOS), or of the prompt for a conversation.
+
+        Raises:
+            InvalidRequestError: a message or tool is wrong, or the template refuses the conversation.
+        """
+        return self.conversation.count_tokens(text, tools)
+
+    def _prompt_ids(self, prompt: str | Sequence[int]) -> Sequence[int]:
+        return self.tokenizer.encode(prompt, add_special=True) if isinstance(prompt, str) else prompt
+
+    def _completion(self, choice: ChoiceResult) -> Completion:
+        logprobs = [token_logprob(output, self.tokenizer) for output in choice.outputs]
+        found = tuple(logprob for logprob in logprobs if logprob is not None)
+        return Completion(
+            text=choice.text,
+            token_ids=choice.token_ids,
+            finish_reason=choice.finish_reason,
+            usage=choice.usage,
+            timings=choice.timings,
+            logprobs=found or None,
+        )
+
+
+class LLM(_Model):
+    """A model to talk to from ordinary code, in any number of threads.
+
+    ::
+
+        with LLM("model.gguf") as llm:
+            for event in llm.chat([{"role": "user", "content": "Hello"}]):
+                ...
+
+    Closing an iterator, or dropping it, cancels its generation.
+    """
+
+    def chat(
+        self,
+        messages: Messages,
+        *,
+        params: GenerationParams | None = None,
+        thinking: ThinkingMode = "adaptive",
+        tools: Tools | None = None,
+        template_variables: Mapping[str, Any] | None = None,
+    ) -> Generator[Event, None, None]:
+        """Answer a conversation, event by event; see :mod:`candlewick.chat.events` for their order.
+
+        Args:
+            messages: the conversation so far, as values or as OpenAI's dictionaries.
+            thinking: ``think`` and ``no_think`` set the template's switch, ``adaptive`` leaves it alone.
+            tools: functions that the model may call.
+            template_variables: further variables for the chat template, plain JSON values.
+
+        Raises:
+            InvalidRequestError: the request is wrong; at once, or with the first event where the engine says
+            so. EngineOverloaded, EngineClosed, EngineFailed: with the first event. What fails later is an
+            ``Error`` event.
+        """
+        return self._events(self.conversation.turn(messages, params, thinking, tools, template_variables))
+
+    def answer(
+        self,
+        messages: Messages,
+        *,
+        params: GenerationParams | None = None,
+        thinking: ThinkingMode = "adaptive",
+        tools: Tools | None = None,
+        template_variables: Mapping[str, Any] | None = None,
+    ) -> ChatAnswer:
+        """The whole answer at once, of the first choice; arguments and errors as for :meth:`chat`.
+
+        Raises:
+            EngineError: the answer failed midway.
+        """
+        return fold_events(
+            self.chat(
+                messages, params=params, thinking=thinking, tools=tools, template_variables=template_variables
+            )
+        )
+
+    def complete(self, prompt: str | Sequence[int], params: GenerationParams | None = None) -> Completion:
+        """Continue a prompt as it is, without a template. Control tokens can be given as ids only.
+
+        Raises:
+            InvalidRequestError: the prompt is empty or too long, or more than one choice is asked for.
+        """
+        _require_one_choice(params)
+        with self.engine.submit(self._prompt_ids(prompt), params) as generation:
+            return self._completion(generation.result()[0])
+
+    def stream_complete(
+        self, prompt: str | Sequence[int], params: GenerationParams | None = None
+    ) -> Generator[Output, None, None]:
+        """Continue a prompt, token by token, with any number of choices."""
+        with self.engine.submit(self._prompt_ids(prompt), params) as generation:
+            yield from generation
+
+    def close(self) -> None:
+        """Stop all answers and free the model."""
+        self.engine.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _events(self, turn: Turn) -> Generator[Event, None, None]:
+        with self.engine.submit(turn.prompt_ids, turn.params) as generation:
+            yield from turn.begin()
+            outputs = iter(generation)
+            while True:
+                try:
+                    output = next(outputs)
+                except StopIteration:
+                    return
+                except Exception as error:
+                    yield from turn.fail(error)
+                    return
+                yield from turn.accept(output)
+
+
+class AsyncLLM(_Model):
+    """A model to talk to from an event loop; everything as in :class:`LLM`.
+
+    Cancelling a task that reads an answer cancels the generation. Prompts are made in a thread, so the loop
+    stays free.
+    """
+
+    async def chat(
+        self,
+        messages: Messages,
+        *,
+        params: GenerationParams | None = None,
+        thinking: ThinkingMode = "adaptive",
+        tools: Tools | None = None,
+        template_variables: Mapping[str, Any] | None = None,
+    ) -> AsyncGenerator[Event, None]:
+        """As :meth:`LLM.chat`; all errors of the request come with the first event."""
+        turn = await asyncio.to_thread(
+            self.conversation.turn, messages, params, thinking, tools, template_variables
+        )
+        async with self.engine.submit(turn.prompt_ids, turn.params) as generation:
+            for event in turn.begin():
+                yield event
+            outputs = aiter(generation)
+            while True:
+                try:
+                    output = await anext(outputs)
+                except StopAsyncIteration:
+                    return
+                except Exception as error:
+                    for event in turn.fail(error):
+                        yield event
+                    return
+                for event in turn.accept(output):
+                    yield event
+
+    async def answer(
+        self,
+        messages: Messages,
+        *,
+        params: GenerationParams | None = None,
+        thinking: ThinkingMode = "adaptive",
+        tools: Tools | None = None,
+        template_variables: Mapping[str, Any] | None = None,
+    ) -> ChatAnswer:
+        """As :meth:`LLM.answer`."""
+        events = self.chat(
+            messages, params=params, thinking=thinking, tools=tools, template_variables=template_variables
+        )
+        return fold_events([event async for event in events])
+
+    async def complete(
+        self, prompt: str | Sequence[int], params: GenerationParams | None = None
+    ) -> Completion:
+        """As :meth:`LLM.complete`."""
+        _require_one_choice(params)
+        prompt_ids = await asyncio.to_thread(self._prompt_ids, prompt)
+        async with self.engine.submit(prompt_ids, params) as generation:
+            return self._completion((await generation)[0])
+
+    async def stream_complete(
+        self, prompt: str | Sequence[int], params: GenerationParams | None = None
+    ) -> AsyncGenerator[Output, None]:
+        """As :meth:`LLM.stream_complete`."""
+        prompt_ids = await asyncio.to_thread(self._prompt_ids, prompt)
+        async with self.engine.submit(prompt_ids, params) as generation:
+            async for output in generation:
+                yield output
+
+    async def close(self) -> None:
+        """Stop all answers and free the model."""
+        await self.engine.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+def _require_one_choice(params: GenerationParams | None) -> None:
+    if params is not None and params.n != 1:
+        raise InvalidRequestError(
+            f"n must be 1 for a whole completion, got {params.n}; read several choices from stream_complete",
+            "n",
+        )

@@ -1,0 +1,64 @@
+"""DeepSeek's calls, in the form of V3.1 (``name<sep>{…}``) and of R1 and V3 (``function<sep>name``, a JSON
+fence).
+
+::
+
+    <｜tool▁calls▁begin｜><｜tool▁call▁begin｜>name<｜tool▁sep｜>{…}<｜tool▁call▁end｜><｜tool▁calls▁end｜>
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from candlewick.chat.messages import Tool
+from candlewick.chat.tool_parsers.json_text import scan_object
+from candlewick.chat.tool_parsers.tool_format import (
+    CallReader,
+    CallSink,
+    MalformedCallError,
+    Scan,
+    ToolFormat,
+    finish_text,
+    read_until,
+    scan_space,
+    scan_text,
+)
+
+_BEGIN = "<｜tool▁calls▁begin｜>"
+_CALL_BEGIN = "tool▁call▁begin｜>"
+_SEPARATOR = "<｜tool▁sep｜>"
+_CALL_END = "<｜tool▁call▁end｜>"
+_END = "tool▁calls▁end｜>"
+
+
+def _read(sink: CallSink, tools: Sequence[Tool]) -> CallReader:
+    char = yield from scan_space((yield))
+    while char:
+        # Both a further call and the end begin so; they part at the letter after "tool▁call".
+        char = yield from scan_text(char, "<｜tool▁call")
+        if char == "s":
+            yield from finish_text(char, _END.removeprefix("tool▁call"))
+            return
+        char = yield from scan_text(char, _CALL_BEGIN.removeprefix("tool▁call"))
+        char = yield from scan_space((yield from _read_call(char, sink)))
+
+
+def _read_call(char: str, sink: CallSink) -> Scan:
+    found: list[str] = []
+    char = yield from scan_space((yield from read_until(char, _SEPARATOR, found)))
+    name = found.pop().strip()
+    is_fenced = char != "{"
+    if is_fenced:
+        char = yield from read_until(char, "```json", found)
+        char = yield from scan_space(char)
+        name = found.pop().strip()
+    if not name or char != "{":
+        raise MalformedCallError("a call wants a name and an object")
+    sink.start(name)
+    char = yield from scan_space((yield from scan_object(char, sink.arguments, sink.end)))
+    if is_fenced and char:
+        char = yield from scan_space((yield from scan_text(char, "```")))
+    return (yield from scan_text(char, _CALL_END)) if char else char
+
+
+FORMAT = ToolFormat(name="deepseek", markers=(_BEGIN,), read=_read, signs=(_BEGIN,))

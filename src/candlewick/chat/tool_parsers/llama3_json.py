@@ -1,0 +1,33 @@
+"""``{"name": …, "parameters": {…}}`` as the whole answer, perhaps after ``<|python_tag|>``: Llama 3.1 to 3.3.
+
+Several calls stand one after another, with ``;`` or white space between. Only the names of offered tools make
+an object a call: any other JSON is an ordinary answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from candlewick.chat.messages import Tool
+from candlewick.chat.tool_parsers.json_text import read_call
+from candlewick.chat.tool_parsers.tool_format import CallReader, CallSink, ToolFormat, scan_space
+
+
+def _read(sink: CallSink, tools: Sequence[Tool]) -> CallReader:
+    names = frozenset(tool.name for tool in tools)
+    char = yield from scan_space((yield))
+    while True:
+        char = yield from scan_space((yield from read_call(char, sink, names)))
+        if char == ";":
+            char = yield from scan_space((yield))
+        if not char:
+            return
+
+
+FORMAT = ToolFormat(
+    name="llama3_json",
+    markers=("<|python_tag|>",),
+    read=_read,
+    signs=('{"name": function name, "parameters"',),
+    openers="{",
+)

@@ -1,0 +1,120 @@
+"""Calls written as Python: ``<code>get_weather(place="Paris")</code>`` (SmolLM3), ``[f(x=1), g()]`` (Llama
+3.2 and 4).
+
+The code is parsed, never run: calls of offered tools with literal arguments count, anything else is text. A
+call is passed on when its code is whole.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Sequence
+
+from candlewick.chat.messages import Tool
+from candlewick.chat.tool_parsers.tool_format import (
+    CallReader,
+    CallSink,
+    MalformedCallError,
+    ToolFormat,
+)
+
+_MAX_LENGTH = 100_000
+_QUOTES = ("'", '"')
+
+
+def _read_code_block(sink: CallSink, tools: Sequence[Tool]) -> CallReader:
+    text = ""
+    while not text.endswith("</code>"):
+        if not (char := (yield)):
+            raise MalformedCallError("'</code>' is missing")
+        text += char
+    code = _parse(text.removesuffix("</code>").strip())
+    _report([_expression(statement) for statement in code.body], sink, tools)
+
+
+def _read_list(sink: CallSink, tools: Sequence[Tool]) -> CallReader:
+    text = ""
+    depth, quote, is_escaped = 0, "", False
+    while not text or depth:
+        if not (char := (yield)):
+            raise MalformedCallError("']' is missing")
+        if not text and char != "[":
+            raise MalformedCallError("expected '['")
+        text += char
+        if is_escaped:
+            is_escaped = False
+        elif quote:
+            is_escaped = char == "\\"
+            quote = "" if char == quote else quote
+        elif char in _QUOTES:
+            quote = char
+        else:
+            depth += (char in "[({") - (char in "])}")
+    statements = _parse(text).body
+    expression = _expression(statements[0]) if len(statements) == 1 else None
+    if not isinstance(expression, ast.List):
+        raise MalformedCallError("expected a list of calls")
+    _report(expression.elts, sink, tools)
+
+
+def _parse(code: str) -> ast.Module:
+    if len(code) > _MAX_LENGTH:
+        raise MalformedCallError("the code is too long")
+    try:
+        return ast.parse(code)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise MalformedCallError(f"no Python: {error}") from None
+
+
+def _expression(statement: ast.stmt) -> ast.expr:
+    if not isinstance(statement, ast.Expr | ast.Assign):
+        raise MalformedCallError("only calls may stand here")
+    return statement.value
+
+
+def _report(expressions: Sequence[ast.expr], sink: CallSink, tools: Sequence[Tool]) -> None:
+    calls = [_call(expression, tools) for expression in expressions]
+    if not calls:
+        raise MalformedCallError("there is no call")
+    for name, arguments in calls:
+        sink.start(name)
+        sink.arguments(arguments)
+        sink.end()
+
+
+def _call(expression: ast.expr, tools: Sequence[Tool]) -> tuple[str, str]:
+    if isinstance(expression, ast.Call) and isinstance(expression.func, ast.Name):
+        if expression.func.id == "print" and len(expression.args) == 1 and not expression.keywords:
+            return _call(expression.args[0], tools)  # models print what a tool returns
+        for tool in tools:
+            if tool.name == expression.func.id:
+                return tool.name, _arguments(expression, tool)
+    raise MalformedCallError(f"no call of a tool: {ast.unparse(expression)[:80]}")
+
+
+def _arguments(call: ast.Call, tool: Tool) -> str:
+    names = list(tool.properties)
+    if len(call.args) > len(names):
+        raise MalformedCallError(f"{tool.name} takes {len(names)} arguments")
+    try:
+        arguments = {name: ast.literal_eval(value) for name, value in zip(names, call.args, strict=False)}
+        for keyword in call.keywords:
+            if keyword.arg is None or keyword.arg in arguments:
+                raise MalformedCallError("an argument has no name, or is given twice")
+            arguments[keyword.arg] = ast.literal_eval(keyword.value)
+        return json.dumps(arguments, ensure_ascii=False, allow_nan=False)
+    except (ValueError, TypeError, RecursionError, MemoryError, SyntaxError) as error:
+        raise MalformedCallError(f"an argument is no plain value: {error}") from None
+
+
+CODE_FORMAT = ToolFormat(
+    name="python_code", markers=("<code>",), read=_read_code_block, signs=("<code>", "python_tools")
+)
+LIST_FORMAT = ToolFormat(
+    name="pythonic",
+    markers=("<|python_start|>",),
+    read=_read_list,
+    signs=("[func_name1(params_name1=",),
+    openers="[",
+)

@@ -1,0 +1,90 @@
+"""What a tool-call format is: how calls begin in an answer, and a reader that turns their text into calls.
+
+A reader is a generator that receives the text of a region character by character (``char = yield``) and
+reports what it understands to a :class:`CallSink`; because it sees single characters, any split of the same
+text gives the same calls. It returns with the last character of the region, raises
+:class:`MalformedCallError` as soon as the text can't be a call, and receives ``""`` when the answer ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from candlewick.chat.messages import Tool
+
+SPACE = frozenset(" \t\r\n")
+
+Scan = Generator[None, str, str]
+"""A part of a reader: takes the character at hand, returns the first one that it doesn't own (``""`` at the
+end).
+"""
+
+CallReader = Generator[None, str, None]
+
+
+class MalformedCallError(Exception):
+    """The text is no call of this format; the parser returns it as text."""
+
+
+class CallSink(Protocol):
+    """Where a reader reports to: ``start``, any number of ``arguments``, ``end``, in this order for every
+    call.
+
+    ``end`` is told while the call's last character is at hand, for what comes later is not part of it.
+    """
+
+    def start(self, name: str) -> None: ...
+    def arguments(self, text: str) -> None: ...
+    def end(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class ToolFormat:
+    """A way in which models write calls."""
+
+    name: str
+    markers: tuple[str, ...]
+    """Texts that begin a region of calls wherever they stand in an answer; the reader gets what follows."""
+    read: Callable[[CallSink, Sequence[Tool]], CallReader]
+    signs: tuple[str, ...]
+    """A template that holds all of these teaches this format."""
+    openers: str = ""
+    """Characters that may begin a region at the beginning of an answer; the reader gets them too."""
+
+
+def scan_space(char: str) -> Scan:
+    """Pass over white space."""
+    while char in SPACE:
+        char = yield
+    return char
+
+
+def scan_text(char: str, text: str) -> Scan:
+    """Pass over exactly ``text``."""
+    for expected in text:
+        if char != expected:
+            raise MalformedCallError(f"expected {text!r}")
+        char = yield
+    return char
+
+
+def finish_text(char: str, text: str) -> CallReader:
+    """Pass over exactly ``text`` at the end of a region: without asking for the character after it."""
+    for index, expected in enumerate(text):
+        if char != expected:
+            raise MalformedCallError(f"expected {text!r}")
+        if index < len(text) - 1:
+            char = yield
+
+
+def read_until(char: str, ending: str, into: list[str]) -> Scan:
+    """Collect text up to ``ending``, which is passed over."""
+    text = ""
+    while not (text := text + char).endswith(ending):
+        if not char:
+            raise MalformedCallError(f"{ending!r} is missing")
+        char = yield
+    into.append(text[: -len(ending)])
+    return (yield)
