@@ -165,9 +165,9 @@ def rope(x: Array, positions: npt.NDArray[np.integer], op: Rope) -> Array:
     return rotated.reshape(x.shape)
 
 
-def round_to_int8(x: Array) -> Array:
-    """Each run of 32 columns as multiples of a 127th of its largest magnitude, rounded half to even."""
-    groups = x.reshape(len(x), -1, 32)
+def round_to_int8(x: Array, group: int = 32) -> Array:
+    """Each run of ``group`` columns as multiples of a 127th of its largest magnitude, halves to even."""
+    groups = x.reshape(len(x), -1, group)
     steps = np.abs(groups).max(axis=-1, keepdims=True) / 127
     return (np.rint(np.divide(groups, steps, where=steps > 0, out=np.zeros_like(groups))) * steps).reshape(
         x.shape

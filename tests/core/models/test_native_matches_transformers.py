@@ -96,7 +96,7 @@ def test_company_and_chunks_change_no_bit(tensor_type: str, isa: str, tmp_path: 
     np.testing.assert_array_equal(np.concatenate([first, crowd[:26]]), whole)
 
 
-@pytest.mark.parametrize("tensor_type", ["Q8_0", "Q5_1", "Q5_0", "Q4_1", "Q4_0"])
+@pytest.mark.parametrize("tensor_type", ["Q8_0", "Q5_1", "Q5_0", "Q4_1", "Q4_0", "MXFP4"])
 @pytest.mark.parametrize("model_type", ["smollm3", "qwen3"])
 def test_quantized_files_choose_the_tokens_of_their_dequantized_weights(
     model_type: str, tensor_type: str, tmp_path: Path

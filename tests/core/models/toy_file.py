@@ -32,13 +32,18 @@ class ToyFile:
         return self.values[name].view(np.uint8)
 
 
-def toy_metadata(architecture: str = "llama", num_layers: int = 2, **changes: Any) -> dict[str, Any]:
-    """Complete metadata; ``changes`` replace keys after the architecture, ``None`` removes one."""
+def toy_metadata(
+    architecture: str = "llama", num_layers: int = 2, width: int = 1, **changes: Any
+) -> dict[str, Any]:
+    """Complete metadata; ``changes`` replace keys after the architecture, ``None`` removes one.
+
+    ``width`` multiplies the columns of heads and everything that depends on them.
+    """
     sizes = {
         "context_length": 64,
-        "embedding_length": HIDDEN,
+        "embedding_length": HIDDEN * width,
         "block_count": num_layers,
-        "feed_forward_length": FFN,
+        "feed_forward_length": FFN * width,
         "attention.head_count": HEADS,
         "attention.head_count_kv": KV_HEADS,
         "attention.layer_norm_rms_epsilon": 1e-5,
@@ -49,26 +54,29 @@ def toy_metadata(architecture: str = "llama", num_layers: int = 2, **changes: An
     return {"general.architecture": architecture, **entries}
 
 
-def toy_shapes(architecture: str = "llama", num_layers: int = 2) -> dict[str, tuple[int, ...]]:
+def toy_shapes(
+    architecture: str = "llama", num_layers: int = 2, width: int = 1
+) -> dict[str, tuple[int, ...]]:
     """The shapes of the tensors that a tied model of these sizes has."""
+    hidden, head_dim, ffn = HIDDEN * width, HEAD_DIM * width, FFN * width
     layer = {
-        "attn_norm.weight": (HIDDEN,),
-        "attn_q.weight": (HEADS * HEAD_DIM, HIDDEN),
-        "attn_k.weight": (KV_HEADS * HEAD_DIM, HIDDEN),
-        "attn_v.weight": (KV_HEADS * HEAD_DIM, HIDDEN),
-        "attn_output.weight": (HIDDEN, HEADS * HEAD_DIM),
-        "ffn_norm.weight": (HIDDEN,),
-        "ffn_gate.weight": (FFN, HIDDEN),
-        "ffn_up.weight": (FFN, HIDDEN),
-        "ffn_down.weight": (HIDDEN, FFN),
+        "attn_norm.weight": (hidden,),
+        "attn_q.weight": (HEADS * head_dim, hidden),
+        "attn_k.weight": (KV_HEADS * head_dim, hidden),
+        "attn_v.weight": (KV_HEADS * head_dim, hidden),
+        "attn_output.weight": (hidden, HEADS * head_dim),
+        "ffn_norm.weight": (hidden,),
+        "ffn_gate.weight": (ffn, hidden),
+        "ffn_up.weight": (ffn, hidden),
+        "ffn_down.weight": (hidden, ffn),
     }
     if architecture == "qwen2":
         layer |= {f"attn_{part}.bias": layer[f"attn_{part}.weight"][:1] for part in "qkv"}
     if architecture == "qwen3":
-        layer |= {"attn_q_norm.weight": (HEAD_DIM,), "attn_k_norm.weight": (HEAD_DIM,)}
+        layer |= {"attn_q_norm.weight": (head_dim,), "attn_k_norm.weight": (head_dim,)}
     shapes: dict[str, tuple[int, ...]] = {
-        "token_embd.weight": (VOCABULARY, HIDDEN),
-        "output_norm.weight": (HIDDEN,),
+        "token_embd.weight": (VOCABULARY, hidden),
+        "output_norm.weight": (hidden,),
     }
     for index in range(num_layers):
         shapes |= {f"blk.{index}.{name}": shape for name, shape in layer.items()}
