@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,14 @@ def test_without_its_extra_the_command_says_what_to_install() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr == "candlewick: the command line needs typer: pip install 'candlewick[cli]'\n"
+
+
+def test_it_tells_its_version() -> None:
+    pytest.importorskip("candlewick._kernels", reason="needs an installation")
+    done = subprocess.run(
+        [sys.executable, "-m", "candlewick", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == version("candlewick") + "\n"
 
 
 def test_the_module_can_be_run() -> None:

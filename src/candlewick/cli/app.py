@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from importlib.metadata import version
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -31,14 +32,30 @@ class _Commands(TyperGroup):
             raise typer.Exit(2 if isinstance(error, InvalidRequestError) else 1) from None
 
 
+def _tell_version(asked: bool) -> None:
+    if asked:
+        print(version("candlewick"))
+        raise typer.Exit
+
+
 app = typer.Typer(
     cls=_Commands,
     name="candlewick",
-    help="Language models on an ordinary CPU, inside your own program.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+@app.callback()
+def _global_options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Tell the version.")
+    ] = False,
+) -> None:
+    """Language models on an ordinary CPU, inside your own program."""
+
+
 app.command("run")(run.run)
 app.command("chat")(chat.chat)
 app.command("serve")(serve.serve)

@@ -8,6 +8,7 @@ import ipaddress
 import signal
 import socket
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -59,9 +60,8 @@ def serve(
 ) -> None:
     """Serve a model over HTTP, in the form of OpenAI's Chat Completions."""
     uvicorn, create_app = _server_parts()
-    signal.signal(signal.SIGTERM, _leave)
     # The port first: nobody wants to wait for a model and then hear that the port is taken.
-    with _listen(host, port) as listener:
+    with _unwinding_on_termination(), _listen(host, port) as listener:
         llm = loading.load_async_llm(model, threads=threads, context=context)
         try:
             app = create_app(
@@ -79,9 +79,14 @@ def serve(
             asyncio.run(llm.close())
 
 
-def _leave(signal_number: int, frame: object) -> None:
-    """End by unwinding, so that the model is closed; uvicorn sends the signal again after its shutdown."""
-    sys.exit(0)
+@contextlib.contextmanager
+def _unwinding_on_termination() -> Iterator[None]:
+    """End by unwinding on SIGTERM, so that the model is closed; uvicorn sends it again after its shutdown."""
+    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _server_parts() -> tuple[Any, Any]:
