@@ -165,7 +165,7 @@ def random_programs(draw: st.DrawFn) -> tuple[Program, dict[str, tuple[int, ...]
     return program, {name: tensor.shape for name, tensor in tensors.items()}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(random_programs())
 def test_any_program_gives_the_same_in_planned_memory(
     case: tuple[Program, dict[str, tuple[int, ...]]],
