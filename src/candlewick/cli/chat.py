@@ -116,7 +116,7 @@ class Conversation:
 
     def _help(self, argument: str) -> None:
         for name, (_, usage) in COMMANDS.items():
-            self.printer.note(f"{name} {usage}" if usage.startswith("[") else f"{name:9} {usage}")
+            self.printer.note(f"{name:9} {usage}")
         self.printer.note("/exit     leave (so does Ctrl-D)")
 
     def _think(self, argument: str) -> None:
