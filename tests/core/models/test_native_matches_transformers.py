@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 
 from candlewick.core.batch import Batch
-from candlewick.core.config import EngineConfig
+from candlewick.core.config import CacheType, EngineConfig
 from candlewick.core.gguf import GGUFFile
 from candlewick.core.models import trace_file
 from candlewick.core.native_runner import NativeRunner
@@ -27,9 +27,16 @@ TOLERANCE = 1e-3
 
 
 @contextmanager
-def native_runner(path: Path, isa: str | None = None) -> Iterator[NativeRunner]:
+def native_runner(
+    path: Path, isa: str | None = None, kv_cache_type: CacheType = "f32"
+) -> Iterator[NativeRunner]:
     config = EngineConfig(
-        kv_cache_bytes=2**24, kv_cache_type="f32", max_step_tokens=64, max_running=64, num_threads=2, isa=isa
+        kv_cache_bytes=2**24,
+        kv_cache_type=kv_cache_type,
+        max_step_tokens=64,
+        max_running=64,
+        num_threads=2,
+        isa=isa,
     )
     with GGUFFile.open(path) as file:
         runner = NativeRunner.load(file, config)
@@ -81,6 +88,16 @@ def test_logits_agree(name: str, tmp_path: Path) -> None:
         crowd = run(runner, make_batch([(prompts[16][5:], 5), (prompts[43][20:], 20)], tables))
         last = np.stack([expected[16][-1], expected[43][-1]])
         assert relative_error(crowd, last) < TOLERANCE, "two sequences"
+
+
+def test_half_precision_cache(tmp_path: Path) -> None:
+    model = random_model("llama")
+    path = export_gguf(model, tmp_path / "model.gguf")
+    prompt = random_token_ids(43, seed=8)
+    batch = make_batch([(prompt, 0)], [[0, 1, 2]], logits="all")
+    expected = reference_logits(model, prompt)
+    with native_runner(path) as exact, native_runner(path, kv_cache_type="f16") as half:
+        assert relative_error(run(exact, batch), expected) < relative_error(run(half, batch), expected) < 1e-2
 
 
 @pytest.mark.parametrize(
