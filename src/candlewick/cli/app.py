@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
+from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from candlewick import __version__
 from candlewick.cli import chat, doctor, inspect, run, serve
 from candlewick.cli.options import is_debugging
 from candlewick.core.errors import CandlewickError, InvalidRequestError
@@ -34,7 +34,7 @@ class _Commands(TyperGroup):
 
 def _tell_version(asked: bool) -> None:
     if asked:
-        print(__version__)
+        print(version("candlewick"))
         raise typer.Exit
 
 

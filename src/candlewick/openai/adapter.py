@@ -9,9 +9,9 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol
 
-from candlewick import __version__
 from candlewick.chat.events import Error, Event, ToolCallArguments, ToolCallEnd, ToolCallStart
 from candlewick.core.errors import ModelNotFoundError
 from candlewick.core.params import GenerationParams
@@ -51,7 +51,7 @@ class OpenAIAdapter:
         self.llm = llm
         self.model_names = tuple(model_names) or (llm.model_name,)
         self._created = int(time.time())
-        self._fingerprint = f"candlewick-{__version__}"
+        self._fingerprint = f"candlewick-{_version()}"
 
     async def chat_completion(self, request: ChatCompletionRequest | Mapping[str, Any]) -> ChatCompletion:
         """The whole answer. Cancelling the task stops the generation.
@@ -138,3 +138,10 @@ class OpenAIAdapter:
 
     def _heading(self) -> Heading:
         return Heading(model=self.model_names[0], system_fingerprint=self._fingerprint)
+
+
+def _version() -> str:
+    try:
+        return version("candlewick")
+    except PackageNotFoundError:  # run from a source tree that was never installed
+        return "unknown"
