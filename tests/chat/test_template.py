@@ -113,7 +113,7 @@ def test_errors_name_the_template_and_the_line_and_say_what_it_said():
     with pytest.raises(TemplateError, match=r"'mine' failed at line 1: filter nonsense is unknown"):
         rendered("{{ 1|nonsense }}", USER)
     with pytest.raises(TemplateError, match=r"failed.*"):
-        rendered("{{ 'x'|tojson(indent=[]) }}", USER)
+        rendered("{{ [1]|tojson(indent=[]) }}", USER)
 
 
 @pytest.mark.parametrize(

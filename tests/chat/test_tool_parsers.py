@@ -219,7 +219,7 @@ _JSON = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.dictionaries(st.text(max_size=5), _JSON, max_size=4), st.booleans(), st.sampled_from([None, 1]))
 def test_any_arguments_are_read_as_python_writes_them(arguments, ascii_only, indent):
     written = json.dumps(arguments, ensure_ascii=ascii_only, indent=indent)
@@ -227,7 +227,7 @@ def test_any_arguments_are_read_as_python_writes_them(arguments, ascii_only, ind
     assert plain(parse(new_parser(["hermes"]), as_text(text, range(len(text))))) == [("x", written)]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.text('{}[]",:\\ \n0123456789.eE+-truefalsn', max_size=25))
 def test_json_is_accepted_exactly_where_python_accepts_it(text):
     events = plain(parse(new_parser(["mistral"]), as_text("[TOOL_CALLS]x[ARGS]{" + text)))

@@ -117,6 +117,7 @@ class OutputParser:
         return self._take_events()
 
     def _take_events(self) -> list[Event]:
+        self._calls.tell()
         events = merge_events(self._events)
         self._events.clear()
         return events
@@ -124,8 +125,7 @@ class OutputParser:
     def _advance(self, is_last: bool) -> None:
         while self._pending:
             if self._region:
-                char, self._pending = self._pending[0], self._pending[1:]
-                self._feed(self._region, char)
+                self._feed_pending(self._region)
                 continue
             active = [*self._spelled, *(marker for marker, count in self._generated.items() if count)]
             start, marker = _first_marker(self._pending, active, is_last)
@@ -203,6 +203,14 @@ class OutputParser:
         if opening in self._openers:
             reader.send(opening)
 
+    def _feed_pending(self, region: CallRegion) -> None:
+        text, self._pending = self._pending, ""
+        for index, char in enumerate(text):
+            self._feed(region, char)
+            if self._region is not region:
+                self._pending += text[index + 1 :]
+                return
+
     def _feed(self, region: CallRegion, char: str) -> None:
         """Give a region the next character, or ``""`` at the end of the answer."""
         region.raw += char
@@ -228,6 +236,7 @@ class OutputParser:
 
     def _close(self, region: CallRegion, is_sound: bool) -> None:
         self._region = None
+        self._calls.tell()
         if is_sound:
             self._forget(region)
             return

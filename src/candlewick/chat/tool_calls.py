@@ -32,20 +32,27 @@ class ToolCallEvents:
         self._id = ""
         self._name = ""
         self._arguments: list[str] = []
+        self._num_told = 0  # pieces of the arguments that an event has told
 
     def start(self, name: str) -> None:
         """A call of this function begins; one that was begun and not ended is void."""
-        self._id, self._name, self._arguments = self._new_id(), name, []
+        self._id, self._name, self._arguments, self._num_told = self._new_id(), name, [], 0
         self._events.append(ToolCallStart(self._num_started, self._id, name, choice=self._choice))
         self._num_started += 1
 
     def arguments(self, text: str) -> None:
         """A piece of the arguments' JSON text."""
         self._arguments.append(text)
-        self._events.append(ToolCallArguments(self._num_started - 1, text, choice=self._choice))
+
+    def tell(self) -> None:
+        """Make an event of the pieces that came since the last one."""
+        if text := "".join(self._arguments[self._num_told :]):
+            self._events.append(ToolCallArguments(self._num_started - 1, text, choice=self._choice))
+        self._num_told = len(self._arguments)
 
     def end(self) -> None:
         """The call is whole."""
+        self.tell()
         arguments = "".join(self._arguments)
         self._events.append(
             ToolCallEnd(self._num_started - 1, self._id, self._name, arguments, choice=self._choice)

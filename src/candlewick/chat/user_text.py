@@ -50,7 +50,9 @@ class UserTextGuard:
         self._words = frozenset(word.lower() for token in tokens for word in _words_of(token))
         marked = {char for token in tokens for char in token if _is_markable(char)}
         # A token without any such punctuation is betrayed by its first character.
-        self._marked = marked | {token[0] for token in tokens if not any(map(_is_markable, token))}
+        marked |= {token[0] for token in tokens if not any(map(_is_markable, token))}
+        self.marked = re.compile(f"[{re.escape(''.join(sorted(marked)))}]" if marked else r"(?!)")
+        """Matches a character that is replaced wherever it stands."""
         searched = _searched_texts(template_source)
         self._searched_words = frozenset(searched)
         self._searched = tuple(
@@ -63,10 +65,6 @@ class UserTextGuard:
     def marking(self, texts: Iterable[str]) -> Marking:
         """The marks for one rendering: private-use characters that occur in none of its inputs ``texts``."""
         return Marking(self, set(self._template_source).union(*texts))
-
-    def is_marked(self, char: str) -> bool:
-        """Whether the character is replaced wherever it stands."""
-        return char in self._marked
 
     def is_word_of_token(self, text: str) -> bool:
         """Whether a template could make a token of this text by setting it between brackets: "<" ~ text ~
@@ -137,7 +135,7 @@ class Marking:
         return self._guard.split(rendered, originals)
 
     def _replaced(self, text: str) -> str:
-        return "".join(self._placeholder(char) if self._guard.is_marked(char) else char for char in text)
+        return self._guard.marked.sub(lambda match: self._placeholder(match[0]), text)
 
     def _placeholder(self, char: str) -> str:
         if char not in self._placeholders:
