@@ -24,7 +24,7 @@ HI: Any = [{"role": "user", "content": "Hello!"}]
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    from conftest import running
+    from running_server import running
 
     from candlewick.chat.llm import AsyncLLM
     from candlewick.server import create_app
