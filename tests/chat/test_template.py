@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given, settings
@@ -82,6 +83,26 @@ def test_content_that_is_absent_is_none_only_where_templates_expect_that():
     assert rendered(EACH, Message(role="assistant", content=None)) == "assistant:;"
 
 
+def test_ids_are_made_short_where_templates_insist_on_that():
+    source = (
+        "{{ tools or '' }}{% for m in messages %}{% for c in m.tool_calls %}"
+        "{% if c.id|length != 9 %}{{ raise_exception('too long') }}{% endif %}"
+        "{{ c.id }}={{ c.function|tojson }};"
+        "{% endfor %}{% if m.role == 'tool' %}{{ m.tool_call_id }}={% endif %}{{ m.content }}{% endfor %}"
+    )
+    short, long = "abcDEF123", "call_0123456789"
+    for call_id in (short, long):
+        call = Message(
+            role="assistant", tool_calls=(ToolCall(id=call_id, name="f", arguments="{}"),), content=""
+        )
+        text = rendered(source, USER, call, Message(role="tool", content="3", tool_call_id=call_id))
+        first, second = text.removeprefix("Hello").split(";")
+        assert first.split("=")[0] == second.split("=")[0]
+        assert len(second.split("=")[0]) == 9
+        assert (call_id in text) == (call_id == short)
+    assert long in rendered(CALLS.replace("%s", "{{ c.id }}{{ c.function.arguments|tojson }}"), call)
+
+
 def test_reasoning_goes_where_templates_look_for_it():
     thought = Message(role="assistant", content="Yes", reasoning="Hm")
     assert rendered("{{ messages[0].reasoning_content }} {{ messages[0].thinking }}", thought) == "Hm Hm"
@@ -138,6 +159,18 @@ def test_a_template_sees_no_python():
         "{{ messages[0].__class__ }}{{ messages.__init__ }}{{ x.__repr__ }}{{ x._value }}{{ ''.__class__ }}"
     )
     assert rendered(reached, USER, variables={"x": 1.5}) == ""
+
+
+def test_threads_share_a_template():
+    source = "{% for i in range(300) %}{{ messages[0].content|tojson|trim }}{% endfor %}"
+    template = ChatTemplate(source, control_tokens=["<a>"])
+
+    def render(number: int) -> bool:
+        message = Message(role="user", content=f"<a> {number}")
+        return "".join(text for text, _ in template.render([message])) == f'"<a> {number}"' * 300
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(render, range(100)))
 
 
 def test_training_tags_render_nothing():

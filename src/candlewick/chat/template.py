@@ -6,6 +6,8 @@ to know tokens as numbers, engines, and how the answer is read.
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -171,6 +173,11 @@ class ChatTemplate:
         elif knows.arguments_as_text:
             for function in calls:
                 function["arguments"] = to_json(function["arguments"])
+        if not knows.any_call_id:
+            for call in fields.get("tool_calls", ()):
+                call["id"] = _short_id(call["id"])
+            if "tool_call_id" in fields:
+                fields["tool_call_id"] = _short_id(fields["tool_call_id"])
         if fields["content"] is None and not ("tool_calls" in fields and knows.null_content):
             fields["content"] = ""
         if fields["role"] == "tool" and not knows.tool_results:
@@ -221,6 +228,13 @@ def _marked_tool(tool: dict[str, Any], marking: Marking) -> dict[str, Any]:
         "type": "function",
         "function": {name: marking.value(value) for name, value in tool["function"].items()},
     }
+
+
+def _short_id(call_id: str) -> str:
+    """An id that Mistral's templates accept: itself, or nine characters made from it, the same each time."""
+    if re.fullmatch(r"[A-Za-z0-9]{9}", call_id):
+        return call_id
+    return hashlib.sha256(call_id.encode()).hexdigest()[:9]
 
 
 def _call_as_text(function: dict[str, Any]) -> str:

@@ -44,6 +44,8 @@ class TemplateCapabilities:
     """Calls must carry their arguments as JSON text; otherwise as an object."""
     null_content: bool
     """The content of a message with calls may be ``None``, and the template treats it as absent."""
+    any_call_id: bool
+    """Ids of calls may be any text; otherwise nine letters and digits."""
 
     @classmethod
     def probe(cls, render: Render) -> TemplateCapabilities:
@@ -64,6 +66,7 @@ class TemplateCapabilities:
         call = as_text if arguments_as_text else as_object
         without_content = _attempt(render, [_USER, call | {"content": None}], None)
         result = {"role": "tool", "tool_call_id": _CALL_ID, "name": "find", "content": _NEEDLE}
+        foreign_call = call | {"tool_calls": [call["tool_calls"][0] | {"id": "call_" + _CALL_ID}]}
         plain_call = _call_turn("{}" if arguments_as_text else {})
         return cls(
             system_role=shows([{"role": "system", "content": _NEEDLE}, _USER]),
@@ -71,6 +74,7 @@ class TemplateCapabilities:
             tool_calls=shows([_USER, call]),
             tool_results=shows([_USER, plain_call, result]),
             arguments_as_text=arguments_as_text,
+            any_call_id=shows([_USER, foreign_call]) or not shows([_USER, call]),
             null_content=without_content is not None and "None" not in without_content,
         )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import json
+import warnings
 from collections.abc import Sequence
 
 from candlewick.chat.messages import Tool
@@ -62,7 +63,9 @@ def _parse(code: str) -> ast.Module:
     if len(code) > _MAX_LENGTH:
         raise MalformedCallError("the code is too long")
     try:
-        return ast.parse(code)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a model's odd escapes are no news for our user
+            return ast.parse(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise MalformedCallError(f"no Python: {error}") from None
 
