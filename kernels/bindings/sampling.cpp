@@ -128,7 +128,8 @@ void bind_sampling(nb::module_& m) {
     m.def("sample_rows", &sample, "logits"_a.noconvert(), "samplers"_a, "allowed"_a = nb::none(), "num_threads"_a = 1,
           "Draw a token for each row of logits (float32 [R, V], may be modified): token ids [R], their log-probabilities "
           "[R] (NaN unless asked for), and the most likely ids and their log-probabilities [R, most] (-1 and -inf where "
-          "a row asked for fewer). Raises ValueError, naming the row, when a row has no finite or no allowed logit.");
+          "a row asked for fewer). Raises ValueError, naming the row, when a row has no finite or no allowed logit. "
+          "Runs without the GIL: a sampler must not be advanced by another thread meanwhile.");
 }
 
 }    // namespace candlewick

@@ -96,8 +96,9 @@ struct AttentionBatch {
         start();
         const int begin = first_visible(0);
         const int end = positions[num_rows - 1] + 1;
-        // A second tile would convert the same halves again; from the third on, one conversion for all is cheaper.
-        const bool convert = sizeof(Element) < sizeof(float) && num_rows > 2 * rows_in_tile;
+        // Every tile would convert the same halves again, and walk the same scattered pages: from the third tile on, one
+        // copy for all is cheaper.
+        const bool convert = num_rows > 2 * rows_in_tile;
         for (int key = begin - begin % attention_group_keys; key < end; key += attention_group_keys) {
             const KvGroup<S, Element, true> group(task, key, begin, end);
             if (convert)

@@ -124,6 +124,16 @@ static void test_activation(const Kernels& kernels) {
         for (size_t i = 0; i < out.size(); ++i) exact = exact && in_place[i] == gate[i] + up[i];
         check(exact, "add " + where);
     }
+    // The whole range of exp, its ends and what is no number.
+    std::vector<float> sweep{std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity(),
+                             std::numeric_limits<float>::quiet_NaN(), 3e38f, -3e38f, 1e-40f};
+    for (float x = -130.0f; x < 130.0f; x += 0.0371f) sweep.push_back(x);
+    const std::vector<float> once(sweep.size(), 1.0f);
+    std::vector<float> found(sweep.size());
+    std::vector<float> specified(sweep.size());
+    kernels.silu_multiply(sweep.data(), once.data(), found.data(), int(sweep.size()));
+    specification().silu_multiply(sweep.data(), once.data(), specified.data(), int(sweep.size()));
+    check(same_bits(found, specified), std::string("silu over its range, ") + kernels.name);
     const float extreme[] = {-100.0f, 100.0f, 0.0f, -0.0f};
     const float ones[] = {1.0f, 1.0f, 1.0f, 1.0f};
     float out[4];
