@@ -230,7 +230,7 @@ NB_MODULE(_kernels, m) {
                  require(bias.size() == 0 || int(bias.size()) == matrix->rows(), "bias does not fit the matrix");
                  self.linear(in, out, rows_of(rows), matrix, to_vector(bias));
              },
-             "in"_a, "out"_a, "rows"_a, "matrix"_a, "bias"_a)
+             "operand"_a, "out"_a, "rows"_a, "matrix"_a, "bias"_a)
         .def("rope", &Program::rope, "x"_a, "out"_a, "angles"_a, "num_heads"_a, "head_dim"_a, "interleaved"_a)
         .def("attention", &Program::attention, "q"_a, "k"_a, "v"_a, "out"_a, "layer"_a, "num_heads"_a, "scale"_a,
              "window"_a)

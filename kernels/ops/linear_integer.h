@@ -32,21 +32,34 @@ static inline __attribute__((always_inline)) typename S::I32 field(typename S::I
     return S::and_int(moved, S::set1_int(int32_t(Mask)));
 }
 
+// The planes of a record from value k on; k is a multiple of 32.
+template <class Panel>
+struct PlaneCursor {
+    const uint8_t* nibbles;    // or bytes
+    const uint8_t* pairs;
+    const uint8_t* bits;
+
+    PlaneCursor(const uint8_t* record, int k)
+        : nibbles(record + Panel::nibble_at + (Panel::byte_bytes > 0 ? 16 : 8) * k),
+          pairs(record + Panel::pair_at + 4 * k),
+          bits(record + Panel::bit_at + 2 * k) {}
+};
+
 // The 4 x 16 stored values of one step, as unsigned bytes.
 template <class S, class Panel, int Step>
-static inline __attribute__((always_inline)) typename S::Bytes unpack_step(const uint8_t* record) {
+static inline __attribute__((always_inline)) typename S::Bytes unpack_step(const PlaneCursor<Panel>& planes) {
     using I32 = typename S::I32;
     if constexpr (Panel::byte_bytes > 0) {
-        return S::load_bytes(record + 64 * Step);
+        return S::load_bytes(planes.nibbles + 64 * Step);
     } else {
         I32 value;
         if constexpr (Panel::nibble_bytes > 0) {
-            const I32 line = S::load_int(record + Panel::nibble_at + 64 * (Step / 2));
+            const I32 line = S::load_int(planes.nibbles + 64 * (Step / 2));
             value = field<S, 4 * (Step % 2), 0, 0x0f0f0f0fu>(line);
         }
         if constexpr (Panel::pair_bytes > 0) {
             constexpr int to = Panel::nibble_bytes > 0 ? 4 : 0;
-            const I32 line = S::load_int(record + Panel::pair_at + 64 * (Step / 4));
+            const I32 line = S::load_int(planes.pairs + 64 * (Step / 4));
             const I32 pair = field<S, 2 * (Step % 4), to, 0x03030303u << to>(line);
             if constexpr (Panel::nibble_bytes > 0)
                 value = S::or_int(value, pair);
@@ -55,7 +68,7 @@ static inline __attribute__((always_inline)) typename S::Bytes unpack_step(const
         }
         if constexpr (Panel::bit_bytes > 0) {
             constexpr int to = Panel::bits - 1;
-            const I32 line = S::load_int(record + Panel::bit_at + 64 * (Step / 8));
+            const I32 line = S::load_int(planes.bits + 64 * (Step / 8));
             value = S::or_int(value, field<S, Step % 8, to, 0x01010101u << to>(line));
         }
         if constexpr (HasTable<Panel>)
@@ -114,17 +127,17 @@ struct SubBlockScales {
         }
     }
 
-    // The scale of sub-block I as 32-bit integers.
+    // The scale of sub-block 4 * vector + I as 32-bit integers.
     template <int I>
-    I32 scale_of() const {
-        const I32 v = scale[I / 4];
+    I32 scale_of(int vector) const {
+        const I32 v = scale[vector];
         I32 byte;
-        if constexpr (I % 4 == 3)
+        if constexpr (I == 3)
             byte = S::template shift_right<24>(v);
-        else if constexpr (I % 4 == 0)
+        else if constexpr (I == 0)
             byte = S::and_int(v, S::set1_int(255));
         else
-            byte = S::and_int(S::template shift_right<8 * (I % 4)>(v), S::set1_int(255));
+            byte = S::and_int(S::template shift_right<8 * I>(v), S::set1_int(255));
         if constexpr (!has_minimum(Panel::scaling)) byte = S::sub_int(byte, S::set1_int(128));
         return byte;
     }
@@ -139,22 +152,30 @@ static inline __attribute__((always_inline)) void multiply_record_super(const ui
     const SubBlockScales<S, Panel> scales(record);
     constexpr int steps = Panel::sub_block / 4;
     constexpr int lines = (Panel::record_bytes + 63) / 64;
+    constexpr int lines_per_vector = (lines + Panel::num_sub_blocks / 4 - 1) / (Panel::num_sub_blocks / 4);
 
     I32 total[T];
     for (int t = 0; t < T; ++t) total[t] = S::zero_int();
-    unroll<Panel::num_sub_blocks>([&]<int J>() __attribute__((always_inline)) {
-        I32 dot[T];
-        for (int t = 0; t < T; ++t) dot[t] = S::zero_int();
-        unroll<steps>([&]<int I>() __attribute__((always_inline)) {
-            constexpr int step = J * steps + I;
-            const typename S::Bytes w = unpack_step<S, Panel, step>(record);
-            if constexpr (step * lines / 64 != (step + 1) * lines / 64 || lines >= 64)
-                S::prefetch(prefetch + 64 * (step * lines / 64));
-            for (int t = 0; t < T; ++t) dot[t] = dot_step<S, Panel>(dot[t], w, activation[t].q + 4 * step);
+    // Four sub-blocks a turn: the planes repeat after 32 values, so that all shifts are constants.
+    for (int v = 0; v < Panel::num_sub_blocks / 4; ++v) {
+        const PlaneCursor<Panel> planes(record, 4 * v * Panel::sub_block);
+        const uint8_t* ahead = prefetch + 64 * lines_per_vector * v;
+        unroll<4>([&]<int J>() __attribute__((always_inline)) {
+            I32 dot[T];
+            for (int t = 0; t < T; ++t) dot[t] = S::zero_int();
+            unroll<steps>([&]<int I>() __attribute__((always_inline)) {
+                constexpr int step = J * steps + I;
+                constexpr int first_line = step * lines_per_vector / (4 * steps);
+                if constexpr (first_line != (step + 1) * lines_per_vector / (4 * steps))
+                    S::prefetch(ahead + 64 * first_line);
+                const typename S::Bytes w = unpack_step<S, Panel, step>(planes);
+                for (int t = 0; t < T; ++t)
+                    dot[t] = dot_step<S, Panel>(dot[t], w, activation[t].q + 4 * v * Panel::sub_block + 4 * step);
+            });
+            const I32 scale = scales.template scale_of<J>(v);
+            for (int t = 0; t < T; ++t) total[t] = S::add_int(total[t], S::mul_int(dot[t], scale));
         });
-        const I32 scale = scales.template scale_of<J>();
-        for (int t = 0; t < T; ++t) total[t] = S::add_int(total[t], S::mul_int(dot[t], scale));
-    });
+    }
 
     // Minimums (or offsets): sum over sub-blocks of min * (sum of the activations there).
     I32 minimum[T];
@@ -210,10 +231,11 @@ static inline __attribute__((always_inline)) void multiply_record_block(const ui
     const auto* activation = reinterpret_cast<const BlockActivation*>(input);
     constexpr int lines = (Panel::record_bytes + 63) / 64;
 
+    const PlaneCursor<Panel> planes(record, 0);
     I32 dot[T];
     for (int t = 0; t < T; ++t) dot[t] = S::zero_int();
     unroll<8>([&]<int Step>() __attribute__((always_inline)) {
-        const typename S::Bytes w = unpack_step<S, Panel, Step>(record);
+        const typename S::Bytes w = unpack_step<S, Panel, Step>(planes);
         for (int line = Step * lines / 8; line < (Step + 1) * lines / 8; ++line) S::prefetch(prefetch + 64 * line);
         for (int t = 0; t < T; ++t) dot[t] = dot_step<S, Panel>(dot[t], w, activation[t].q + 32 * block + 4 * Step);
     });

@@ -54,7 +54,11 @@ def random_tensor(ggml_type: GgmlType, rows: int, columns: int, seed: int) -> np
         GgmlType.Q6_K: (208,),
     }
     if ggml_type == GgmlType.MXFP4:
-        blocks[..., 0] = rng.integers(0, 250, blocks.shape[:2]) if columns == 32 else rng.integers(110, 130, blocks.shape[:2])
+        blocks[..., 0] = (
+            rng.integers(0, 250, blocks.shape[:2])
+            if columns == 32
+            else rng.integers(110, 130, blocks.shape[:2])
+        )
     else:
         for offset in half_scale_offsets.get(ggml_type, (0,)):
             scales = rng.uniform(-0.1, 0.1, blocks.shape[:2]).astype(np.float16)
@@ -64,7 +68,11 @@ def random_tensor(ggml_type: GgmlType, rows: int, columns: int, seed: int) -> np
 
 def pack(ggml_type: GgmlType, data: np.ndarray, columns: int, threads=None):
     return _kernels.PackedMatrix.pack(
-        int(ggml_type), np.ascontiguousarray(data).reshape(-1), len(data), columns, threads or _kernels.ThreadPool(2)
+        int(ggml_type),
+        np.ascontiguousarray(data).reshape(-1),
+        len(data),
+        columns,
+        threads or _kernels.ThreadPool(2),
     )
 
 
@@ -124,7 +132,9 @@ def test_same_bits_for_any_batch_threads_and_instruction_set(ggml_type):
     for isa in ISAS:
         np.testing.assert_array_equal(matrix.multiply(x, two, isa), reference, err_msg=isa)
         for tokens in (1, 2, 3, 5, 6, 8, 13):
-            np.testing.assert_array_equal(matrix.multiply(x[:tokens], one, isa), reference[:tokens], err_msg=isa)
+            np.testing.assert_array_equal(
+                matrix.multiply(x[:tokens], one, isa), reference[:tokens], err_msg=isa
+            )
 
 
 @pytest.mark.parametrize("ggml_type", BLOCKS_OF_32, ids=lambda t: t.name)

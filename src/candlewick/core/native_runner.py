@@ -18,7 +18,7 @@ from candlewick.core.errors import ModelLoadError
 from candlewick.core.gguf import GGUFFile
 from candlewick.core.machine import available_cores, available_memory_bytes
 from candlewick.core.model_config import ModelConfig
-from candlewick.core.models import build_program
+from candlewick.core.models import trace_file
 from candlewick.core.params import GenerationParams
 from candlewick.core.program import (
     Add,
@@ -49,13 +49,10 @@ class NativeRunner:
         self,
         program: _kernels.Program,
         cache: _kernels.KvCache,
-        threads: _kernels.ThreadPool,
         model: ModelConfig,
         max_context: int,
     ) -> None:
         self._program: _kernels.Program | None = program
-        self._cache: _kernels.KvCache | None = cache
-        self._threads = threads
         self._num_logit_rows = 0
         self.isa: str = program.isa
         self.model = model
@@ -74,12 +71,13 @@ class NativeRunner:
         """
         from candlewick import _kernels
 
-        model = ModelConfig.from_file(file)
-        traced = build_program(model, file.tensors, file.path)
+        model, traced = trace_file(file)
         threads = _kernels.ThreadPool(config.num_threads or available_cores())
         try:
             weights = Weights(file, threads, progress)
-            matrices = {op.matrix: weights.matrix(op.matrix) for op in traced.ops if isinstance(op, Embed | Linear)}
+            matrices = {
+                op.matrix: weights.matrix(op.matrix) for op in traced.ops if isinstance(op, Embed | Linear)
+            }
             max_context = min(config.max_context or model.context_length, model.context_length)
             num_blocks, max_context = _pool_size(model, config, max_context)
             cache = _kernels.KvCache(
@@ -95,9 +93,11 @@ class NativeRunner:
             _Lowering(traced, program, weights, matrices).lower()
         except MemoryError as error:
             raise ModelLoadError(
-                file.path, "memory", "is not enough for the weights and the KV cache; lower kv_cache_bytes or max_context"
+                file.path,
+                "memory",
+                "is not enough for the weights and the KV cache; lower kv_cache_bytes or max_context",
             ) from error
-        return cls(program, cache, threads, model, max_context)
+        return cls(program, cache, model, max_context)
 
     def execute(self, batch: Batch) -> None:
         """See :meth:`ModelRunner.execute <candlewick.core.runner_protocol.ModelRunner.execute>`."""
@@ -129,9 +129,7 @@ class NativeRunner:
             Sample(
                 int(token_id),
                 float(logprob),
-                tuple(
-                    (int(i), float(value)) for i, value in zip(ids, values, strict=True) if i >= 0
-                ),
+                tuple((int(i), float(value)) for i, value in zip(ids, values, strict=True) if i >= 0),
             )
             for token_id, logprob, ids, values in zip(token_ids, logprobs, top_ids, top_logprobs, strict=True)
         ]
@@ -139,7 +137,6 @@ class NativeRunner:
     def close(self) -> None:
         """Give weights and cache back."""
         self._program = None
-        self._cache = None
 
 
 def _pool_size(model: ModelConfig, config: EngineConfig, max_context: int) -> tuple[int, int]:
@@ -200,7 +197,9 @@ class _Lowering:
                 program.embed(buffer[op.output], self._matrices[op.matrix])
             case RmsNorm():
                 weight = self._weights.vector(op.weight)
-                program.rms_norm(buffer[op.x], buffer[op.output], value.rows, weight, value.columns, op.epsilon)
+                program.rms_norm(
+                    buffer[op.x], buffer[op.output], value.rows, weight, value.columns, op.epsilon
+                )
             case Linear():
                 matrix = self._matrices[op.matrix]
                 bias = _NO_BIAS if op.bias is None else self._weights.vector(op.bias)
@@ -209,7 +208,12 @@ class _Lowering:
             case Rope():
                 num_heads = value.columns // op.head_dim
                 program.rope(
-                    buffer[op.x], buffer[op.output], self._angles_of(op), num_heads, op.head_dim, op.interleaved
+                    buffer[op.x],
+                    buffer[op.output],
+                    self._angles_of(op),
+                    num_heads,
+                    op.head_dim,
+                    op.interleaved,
                 )
             case Attention():
                 program.attention(

@@ -55,14 +55,29 @@ class GenerationParams:
 
     def __post_init__(self) -> None:
         if self.max_tokens is not None:
-            _require(_is_int(self.max_tokens) and self.max_tokens >= 1, "max_tokens", self.max_tokens, "an integer of at least 1")
+            _require(
+                _is_int(self.max_tokens) and self.max_tokens >= 1,
+                "max_tokens",
+                self.max_tokens,
+                "an integer of at least 1",
+            )
         _number(self.temperature, "temperature", 0.0, 100.0)
         _number(self.top_p, "top_p", 0.0, 1.0)
         _require(self.top_p > 0, "top_p", self.top_p, "more than 0")
-        _require(_is_int(self.top_k) and self.top_k >= 0, "top_k", self.top_k, "an integer of at least 0 (0 keeps all)")
+        _require(
+            _is_int(self.top_k) and self.top_k >= 0,
+            "top_k",
+            self.top_k,
+            "an integer of at least 0 (0 keeps all)",
+        )
         _number(self.min_p, "min_p", 0.0, 1.0)
         _number(self.repetition_penalty, "repetition_penalty", 0.0, 100.0)
-        _require(self.repetition_penalty > 0, "repetition_penalty", self.repetition_penalty, "more than 0 (1 is off)")
+        _require(
+            self.repetition_penalty > 0,
+            "repetition_penalty",
+            self.repetition_penalty,
+            "more than 0 (1 is off)",
+        )
         _number(self.frequency_penalty, "frequency_penalty", -2.0, 2.0)
         _number(self.presence_penalty, "presence_penalty", -2.0, 2.0)
         _require(
@@ -72,7 +87,8 @@ class GenerationParams:
             "a tuple of non-empty strings",
         )
         _require(
-            isinstance(self.stop_token_ids, tuple) and all(_is_int(i) and i >= 0 for i in self.stop_token_ids),
+            isinstance(self.stop_token_ids, tuple)
+            and all(_is_int(i) and i >= 0 for i in self.stop_token_ids),
             "stop_token_ids",
             self.stop_token_ids,
             "a tuple of token ids",
@@ -93,8 +109,15 @@ class GenerationParams:
                 f"an integer from 0 to {MAX_TOP_LOGPROBS}, or None",
             )
         if self.seed is not None:
-            _require(_is_int(self.seed) and 0 <= self.seed < 2**64, "seed", self.seed, "an integer from 0 to 2**64 - 1")
-        _require(_is_int(self.n) and 1 <= self.n <= MAX_CHOICES, "n", self.n, f"an integer from 1 to {MAX_CHOICES}")
+            _require(
+                _is_int(self.seed) and 0 <= self.seed < 2**64,
+                "seed",
+                self.seed,
+                "an integer from 0 to 2**64 - 1",
+            )
+        _require(
+            _is_int(self.n) and 1 <= self.n <= MAX_CHOICES, "n", self.n, f"an integer from 1 to {MAX_CHOICES}"
+        )
 
 
 def _is_int(value: object) -> bool:

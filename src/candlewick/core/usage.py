@@ -30,4 +30,8 @@ class Timings:
 
     def tokens_per_second(self, completion_tokens: int) -> float:
         """Decoding speed; 0 when there is nothing to measure."""
-        return (completion_tokens - 1) / self.decode_seconds if self.decode_seconds > 0 and completion_tokens > 1 else 0.0
+        return (
+            (completion_tokens - 1) / self.decode_seconds
+            if self.decode_seconds > 0 and completion_tokens > 1
+            else 0.0
+        )

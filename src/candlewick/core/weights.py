@@ -28,7 +28,9 @@ class Weights:
     Packing is lossless: the numbers are those of the file, in another order.
     """
 
-    def __init__(self, file: GGUFFile, threads: _kernels.ThreadPool, progress: Progress | None = None) -> None:
+    def __init__(
+        self, file: GGUFFile, threads: _kernels.ThreadPool, progress: Progress | None = None
+    ) -> None:
         self._file = file
         self._threads = threads
         self._progress = progress

@@ -1,0 +1,57 @@
+# `make demo` installs Candlewick and runs the built-in model; `make test` installs and runs all checks.
+# Both work on a machine with nothing but Python 3.11+ and a C++20 compiler.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+
+.PHONY: demo test lint tests kernel-tests install install-tests format wheel clean
+
+demo: $(VENV)/installed
+	$(BIN)/candlewick run "What is 17 + 25?"
+
+test: install-tests lint tests
+
+install: $(VENV)/installed
+
+$(VENV)/pip:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade "pip>=25.1"
+	touch $@
+
+# Sources that are compiled; Python files are used in place.
+NATIVE = pyproject.toml CMakeLists.txt $(shell find kernels -name "*.h" -o -name "*.cpp")
+
+$(VENV)/installed: $(VENV)/pip $(NATIVE)
+	$(BIN)/pip install --quiet --editable ".[all]"
+	touch $@
+
+install-tests: $(VENV)/installed
+	$(BIN)/pip install --quiet --group test --group lint --group reference
+
+lint:
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+tests:
+	$(BIN)/python -m pytest
+
+# The C++ tests alone, plain and under the sanitizers: make kernel-tests SANITIZE=address,undefined
+SANITIZE ?=
+kernel-tests:
+	cmake -S . -B build/kernel-tests$(SANITIZE) -DCMAKE_BUILD_TYPE=Release -DCANDLEWICK_BUILD_TESTS=ON \
+	  $(if $(SANITIZE),-DCMAKE_CXX_FLAGS="-g -fsanitize=$(SANITIZE)")
+	cmake --build build/kernel-tests$(SANITIZE) --parallel
+	build/kernel-tests$(SANITIZE)/kernel_tests
+
+format:
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+wheel: $(VENV)/pip
+	$(BIN)/pip wheel --no-deps --wheel-dir dist .
+
+clean:
+	rm -rf build dist $(VENV)

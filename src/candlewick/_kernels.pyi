@@ -1,0 +1,116 @@
+"""Candlewick's native kernels: packed matrices, programs, sampling."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Bytes = NDArray[np.uint8]
+Ints = NDArray[np.int32]
+Floats = NDArray[np.float32]
+Words = NDArray[np.uint32]
+
+def instruction_sets() -> list[str]:
+    """What this CPU can run, best first."""
+
+def is_supported(type: int) -> bool:
+    """Whether matrices of this GGML type can be packed."""
+
+class ThreadPool:
+    def __init__(self, num_threads: int) -> None: ...
+    @property
+    def num_threads(self) -> int: ...
+
+class PackedMatrix:
+    @staticmethod
+    def pack(type: int, data: Bytes, rows: int, columns: int, threads: ThreadPool) -> PackedMatrix: ...
+    @property
+    def type(self) -> int: ...
+    @property
+    def rows(self) -> int: ...
+    @property
+    def columns(self) -> int: ...
+    @property
+    def num_bytes(self) -> int: ...
+    @property
+    def activation_kind(self) -> int: ...
+    def dequantize(self) -> Floats: ...
+    def multiply(self, x: Floats, threads: ThreadPool, isa: str = "") -> Floats: ...
+
+class KvCache:
+    def __init__(
+        self, num_layers: int, num_blocks: int, num_kv_heads: int, head_dim: int, type: str
+    ) -> None: ...
+    @property
+    def num_blocks(self) -> int: ...
+    @property
+    def num_bytes(self) -> int: ...
+
+class Program:
+    def __init__(
+        self, threads: ThreadPool, cache: KvCache, max_tokens: int, max_logit_rows: int, isa: str = ""
+    ) -> None: ...
+    @property
+    def isa(self) -> str: ...
+    @property
+    def buffer_bytes(self) -> int: ...
+    def add_buffer(self, columns: int, rows: str) -> int: ...
+    def add_activations(self, columns: int, rows: str) -> int: ...
+    def add_angles(self, inverse_frequencies: Sequence[float], scale: float) -> int: ...
+    def embed(self, out: int, matrix: PackedMatrix) -> None: ...
+    def rms_norm(self, x: int, out: int, rows: str, weight: Floats, columns: int, epsilon: float) -> None: ...
+    def quantize(self, x: int, out: int, rows: str, columns: int, kind: int) -> None: ...
+    def linear(self, operand: int, out: int, rows: str, matrix: PackedMatrix, bias: Floats) -> None: ...
+    def rope(
+        self, x: int, out: int, angles: int, num_heads: int, head_dim: int, interleaved: bool
+    ) -> None: ...
+    def attention(
+        self, q: int, k: int, v: int, out: int, layer: int, num_heads: int, scale: float, window: int
+    ) -> None: ...
+    def silu_multiply(self, gate: int, up: int, out: int, rows: str, columns: int) -> None: ...
+    def add(self, x: int, y: int, out: int, rows: str, columns: int) -> None: ...
+    def select_rows(self, x: int, out: int, columns: int) -> None: ...
+    def finish(self, logits: int, vocab_size: int) -> None: ...
+    def run(
+        self, token_ids: Ints, positions: Ints, query_starts: Ints, block_tables: Ints, logit_rows: Ints
+    ) -> None: ...
+    def logits(self, rows: int) -> Floats:
+        """
+        The last step's logits [rows, vocabulary]: a view that the next step overwrites.
+        """
+
+class Sampler:
+    """One request's sampling state."""
+
+    def __init__(
+        self,
+        vocab_size: int,
+        temperature: float,
+        top_k: int,
+        top_p: float,
+        min_p: float,
+        repetition_penalty: float,
+        frequency_penalty: float,
+        presence_penalty: float,
+        bias_ids: Ints,
+        bias_values: Floats,
+        seed: int,
+        choice: int,
+        num_logprobs: int,
+        prompt_ids: Ints,
+    ) -> None: ...
+    def accept(self, token_id: int) -> None:
+        """Record that the token now stands in the answer."""
+
+    def retract(self, token_id: int) -> None:
+        """Undo an accept of this token."""
+
+    @property
+    def num_accepted(self) -> int: ...
+
+def sample_rows(
+    logits: Floats, samplers: Sequence[object], allowed: Words | None = None, num_threads: int = 1
+) -> tuple[Ints, Floats, Ints, Floats]:
+    """
+    Draw a token for each row of logits (float32 [R, V], may be modified): token ids [R], their log-probabilities [R] (NaN unless asked for), and the most likely ids and their log-probabilities [R, most] (-1 and -inf where a row asked for fewer). Raises ValueError, naming the row, when a row has no finite or no allowed logit.
+    """
