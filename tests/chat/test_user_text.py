@@ -134,12 +134,12 @@ _PIECES = st.sampled_from(
 @given(st.lists(st.lists(_PIECES | st.text(max_size=2), max_size=6).map("".join), min_size=1, max_size=3))
 def test_exactly_the_templates_own_tokens_are_trusted(texts):
     source = (
-        "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content.replace('/no_think', '')|trim }}"
+        "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content.replace('/no_think', '') }}"
         "[INST]{{ '<' ~ m.content ~ '>' }}<|im_end|>{% endfor %}"
     )
     segments = render(source, *map(user, texts))
     assert tokens_in(segments) == ["<|im_start|>", "[INST]", "<|im_end|>"] * len(texts)
     expected = "".join(
-        f"<|im_start|>user\n{text.replace('/no_think', '').strip()}[INST]<{text}><|im_end|>" for text in texts
+        f"<|im_start|>user\n{text.replace('/no_think', '')}[INST]<{text}><|im_end|>" for text in texts
     )
-    assert "".join(text for text, _ in segments).split() == expected.split()
+    assert "".join(text for text, _ in segments) == expected
