@@ -1,4 +1,7 @@
-// Tests of the kernels, without a framework. CMake builds them as `kernel_tests`; it exits with 1 when a check fails.
+// Tests of the kernels, without a framework; exits with 1 when a check fails. To build and run:
+//   cmake -S . -B build/kernels -DCANDLEWICK_BUILD_TESTS=ON -DCMAKE_BUILD_TYPE=Release
+//   cmake --build build/kernels --target kernel_tests && build/kernels/kernel_tests
+// With -DCMAKE_CXX_FLAGS="-fsanitize=address,undefined -O1" it takes some minutes.
 #include "tests/check.h"
 
 int main() {
