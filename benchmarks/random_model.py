@@ -2,7 +2,7 @@
 
     python benchmarks/random_model.py smollm3-3b Q4_K_M out.gguf
 
-The vocabulary is a real one if a GGUF file with one is given by ``--vocabulary``, else made-up tokens of the right number.
+The vocabulary is that of the GGUF file given by ``--vocabulary``, else made-up tokens of the right number.
 """
 
 from __future__ import annotations

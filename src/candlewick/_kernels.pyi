@@ -111,6 +111,7 @@ class Sampler:
 def sample_rows(
     logits: Floats, samplers: Sequence[object], allowed: Words | None = None, num_threads: int = 1
 ) -> tuple[Ints, Floats, Ints, Floats]:
-    """
-    Draw a token for each row of logits (float32 [R, V], may be modified): token ids [R], their log-probabilities [R] (NaN unless asked for), and the most likely ids and their log-probabilities [R, most] (-1 and -inf where a row asked for fewer). Raises ValueError, naming the row, when a row has no finite or no allowed logit.
+    """Token ids [R], log-probabilities [R], and the most likely ids and theirs [R, most]; draws, does not accept.
+
+    Raises ValueError, naming the row, when a row has no finite or no allowed logit.
     """
