@@ -161,5 +161,5 @@ class ByteTokenizer:
 
     eos_ids = frozenset([EOS])
 
-    def decoder(self) -> ByteDecoder:
+    def decoder(self, *, after: int | None = None) -> ByteDecoder:
         return ByteDecoder()

@@ -73,7 +73,7 @@ class ConversationModel:
     @cached_property
     def tool_template(self) -> ChatTemplate:
         """The template for requests with tools: the model's ``tool_use`` variant if it has one."""
-        variants: Mapping[str, str] = getattr(self.tokenizer, "chat_template_variants", {})
+        variants = self.tokenizer.chat_template_variants
         if self._given_template is None and _TOOL_TEMPLATE in variants:
             return self._new_template(variants[_TOOL_TEMPLATE], f"chat_template.{_TOOL_TEMPLATE}")
         return self.template
@@ -166,13 +166,9 @@ class ConversationModel:
         tokenizer = self.tokenizer
         return ChatTemplate(
             source,
-            control_tokens=[
-                self._text_of(token_id)
-                for token_id in range(tokenizer.vocab_size)
-                if tokenizer.is_marker(token_id)
-            ],
+            control_tokens=list(tokenizer.markers),
             bos_token="" if tokenizer.bos_id is None else self._text_of(tokenizer.bos_id),
-            eos_token=self._text_of(min(tokenizer.eos_ids)) if tokenizer.eos_ids else "",
+            eos_token="" if tokenizer.eos_id is None else self._text_of(tokenizer.eos_id),
             name=name,
         )
 

@@ -31,7 +31,7 @@ class EngineTokenizer(Protocol):
     @property
     def eos_ids(self) -> ReadableSet[int]: ...
 
-    def decoder(self) -> TextDecoder: ...
+    def decoder(self, *, after: int | None = None) -> TextDecoder: ...
 
 
 class Choice:
@@ -58,7 +58,7 @@ class Choice:
         self._wants_logprobs = params.logprobs is not None
         self._end_ids = set(params.stop_token_ids) | (set() if params.ignore_eos else tokenizer.eos_ids)
         self._silent_ids = self._end_ids | tokenizer.eos_ids
-        self._decoder = tokenizer.decoder()
+        self._decoder = tokenizer.decoder(after=sequence.token_ids[-1])
         self._stop_filter = StopStringFilter(params.stop)
         self._submitted_at = submitted_at
         self._started_at: float | None = None

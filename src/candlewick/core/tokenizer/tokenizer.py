@@ -25,6 +25,7 @@ from candlewick.core.tokenizer.vocabulary import TOKENS_KEY, TokenType, Vocabula
 from candlewick.core.tokenizer.word_matcher import WordMatcher
 
 _MODEL_KEY = "tokenizer.ggml.model"
+_TEMPLATE_KEY = "tokenizer.chat_template"
 
 
 class SubwordModel(Protocol):
@@ -53,9 +54,12 @@ class Tokenizer:
         model: SubwordModel,
         *,
         chat_template: str | None = None,
+        chat_template_variants: Mapping[str, str] | None = None,
     ) -> None:
         """Raises ``RecursionError`` when the markers nest too deeply (see :class:`WordMatcher`)."""
         self.chat_template = chat_template
+        self.chat_template_variants = dict(chat_template_variants or {})
+        """Further templates of the model by name, such as ``tool_use``."""
         self._vocabulary = vocabulary
         self._special = special
         self._model = model
@@ -88,9 +92,14 @@ class Tokenizer:
             raise UnsupportedModelError(
                 path, f"metadata key {_MODEL_KEY!r}", f"{kind!r} is not known; known are: gpt2, llama"
             )
-        template = entries.text("tokenizer.chat_template", None)
+        template = entries.text(_TEMPLATE_KEY, None)
+        variants = {
+            key.removeprefix(f"{_TEMPLATE_KEY}."): entries.text(key)
+            for key in entries
+            if key.startswith(f"{_TEMPLATE_KEY}.")
+        }
         try:
-            return cls(vocabulary, special, model, chat_template=template)
+            return cls(vocabulary, special, model, chat_template=template, chat_template_variants=variants)
         except RecursionError:
             reason = "has markers that nest too deeply, each the beginning of the next"
             raise fault(entries, TOKENS_KEY, reason) from None
