@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import jinja2
 import minijinja
 import text_tokens
+import train
 from chat_format import TEMPLATE, render, to_request
 from corpus.arithmetic import working
 from corpus.candlewick_questions import TOPICS
@@ -210,3 +211,20 @@ def test_gguf_holds_the_model(tmp_path: Path) -> None:
         assert abs(written[name] - values).max() <= abs(values).max() / 127, name
     assert reader.fields["tokenizer.ggml.pre"].contents() == "smollm"
     assert reader.fields["tokenizer.chat_template"].contents() == TEMPLATE
+
+
+def test_a_resumed_run_goes_on_as_an_unbroken_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train, "RUNS", tmp_path)
+    tokenizer = text_tokens.load()
+    batches = [make_batch(seed, tokenizer) for seed in (1, 2)]
+    unbroken = train.Run("unbroken", seed=3)
+    losses = [unbroken.learn([batch], rate=1.0)[0] for batch in batches]
+    broken = train.Run("broken", seed=3)
+    broken.learn(batches[:1], rate=1.0)
+    broken.save()
+    resumed = train.Run("broken", seed=99)
+    assert (resumed.step, resumed.tokens) == (1, broken.tokens)
+    assert resumed.learn(batches[1:], rate=1.0)[0] == pytest.approx(losses[1], rel=1e-3)
+    assert losses[1] < losses[0]
+    for ours, theirs in zip(resumed.average.parameters(), unbroken.average.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-2, atol=1e-3)

@@ -4,7 +4,7 @@
     stopped
 
 Matrices learn by Muon (Jordan et al. 2024), the embedding and the norms by AdamW. The rate warms up, stays,
-and falls to nothing over the last fifth of the run; the length of a run is a time or a number of steps, and
+and falls to nothing over the last half of the run; the length of a run is a time or a number of steps, and
 a later run with the same name starts from the last checkpoint with a full rate again (warm-up, stable,
 decay).
 """
@@ -15,6 +15,7 @@ import argparse
 import copy
 import json
 import os
+import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -33,7 +34,7 @@ from torch.nn import functional
 RUNS = Path(__file__).with_name("runs")
 BATCHES_PER_STEP = 1
 WARM_UP_STEPS = 20
-DECAY_SHARE = 0.2
+DECAY_SHARE = 0.5
 MATRIX_RATE = 0.02
 VECTOR_RATE = 3e-3
 CLIP = 1.0
@@ -119,8 +120,22 @@ class Run:
             self.average.load_state_dict(state["average"])
             self.optimizers.restore(state["optimizers"])
 
+    def learn(self, batches: list[Batch], rate: float) -> tuple[float, float]:
+        """One step at ``rate`` times the full rates; the loss before it and the gradient's norm."""
+        total = 0.0
+        for batch in batches:
+            loss = batch_loss(self.model, batch) / len(batches)
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += loss.item()
+            self.tokens += int((batch.document >= 0).sum())
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP)
+        self.optimizers.step(rate)
+        self._update_average()
+        self.step += 1
+        return total, float(norm)
+
     @torch.no_grad()
-    def update_average(self) -> None:
+    def _update_average(self) -> None:
         share = 1 / min(self.step + 1, AVERAGE_STEPS)
         for mean, latest in zip(self.average.parameters(), self.model.parameters(), strict=True):
             mean.lerp_(latest, share)
@@ -151,7 +166,7 @@ class Run:
 
 
 def train(run: Run, minutes: float, compiled: bool, save_every: float = 180.0) -> None:
-    """Train for ``minutes``, the last fifth of them with a falling rate."""
+    """Train for ``minutes``, the last half of them with a falling rate."""
     tokenizer = text_tokens.load()
     if compiled:
         for block in run.model.blk:
@@ -165,30 +180,27 @@ def train(run: Run, minutes: float, compiled: bool, save_every: float = 180.0) -
             for i in range(BATCHES_PER_STEP)
         ]
 
+    def rate(progress: float) -> float:
+        """Share of the full rate: warm-up, stable, decay."""
+        return min(1.0, (run.step - first_step + 1) / WARM_UP_STEPS, (1 - progress) / DECAY_SHARE)
+
     with ThreadPoolExecutor(1) as background:
         upcoming = background.submit(batches, run.step)
-        while (progress := (time.monotonic() - started) / 60 / minutes) < 1:
-            current, upcoming = upcoming.result(), background.submit(batches, run.step + 1)
-            for batch in current:
-                loss = batch_loss(run.model, batch) / BATCHES_PER_STEP
-                loss.backward()  # type: ignore[no-untyped-call]
-                recent.append(loss.item() * BATCHES_PER_STEP)
-                run.tokens += int((batch.document >= 0).sum())
-            norm = torch.nn.utils.clip_grad_norm_(run.model.parameters(), CLIP)
-            run.optimizers.step(
-                min(1.0, (run.step - first_step + 1) / WARM_UP_STEPS, (1 - progress) / DECAY_SHARE)
-            )
-            run.update_average()
-            run.step += 1
-            if run.step % 20 == 0:
-                seconds = round(time.monotonic() - started, 1)
-                run.log(loss=round(sum(recent) / len(recent), 4), norm=round(float(norm), 3), seconds=seconds)
-                recent.clear()
-            if time.monotonic() - saved > save_every:
-                run.save()
-                saved = time.monotonic()
-    run.save()
-    run.log(held_out=exact_share(run.average, tokenizer, 400))
+        try:
+            while (progress := (time.monotonic() - started) / 60 / minutes) < 1:
+                current, upcoming = upcoming.result(), background.submit(batches, run.step + 1)
+                loss, norm = run.learn(current, rate(progress))
+                recent.append(loss)
+                if run.step % 20 == 0:
+                    seconds = round(time.monotonic() - started, 1)
+                    run.log(loss=round(sum(recent) / len(recent), 4), norm=round(norm, 3), seconds=seconds)
+                    recent.clear()
+                if time.monotonic() - saved > save_every:
+                    run.save()
+                    saved = time.monotonic()
+        finally:
+            run.save()
+    run.log(held_out=exact_share(run.average, tokenizer, 200))
 
 
 def main() -> None:
@@ -206,6 +218,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     train(Run(arguments.run, arguments.seed), arguments.minutes, arguments.compile)
 
 

@@ -32,17 +32,17 @@ def mixed_chat(chance: Chance) -> Dialogue:
 
 
 WEIGHTS: tuple[tuple[Maker, float], ...] = (
-    (smalltalk, 0.06),
-    (candlewick_question, 0.20),
-    (arithmetic, 0.22),
-    (tool_choice, 0.16),
-    (tool_answer, 0.06),
-    (no_tool, 0.05),
-    (two_calls, 0.05),
-    (recall, 0.07),
+    (smalltalk, 0.05),
+    (candlewick_question, 0.16),
+    (arithmetic, 0.20),
+    (tool_choice, 0.21),
+    (tool_answer, 0.08),
+    (no_tool, 0.04),
+    (two_calls, 0.04),
+    (recall, 0.09),
     (outside, 0.04),
-    (word_task, 0.04),
-    (mixed_chat, 0.05),
+    (word_task, 0.06),
+    (mixed_chat, 0.03),
 )
 
 

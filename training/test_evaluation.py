@@ -1,0 +1,78 @@
+"""Tests of the judgement: a table is worth what its judge is worth.
+
+python -m pytest training/test_evaluation.py
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from chat_format import END_OF_TURN, render
+from corpus import arithmetic, outside, smalltalk, tools
+from corpus.chance import Chance
+from corpus.dialogue import Dialogue
+from evaluate import ABILITIES, evaluate, is_right, obeys_mode, turns
+from reply_writers import Reply, parse
+
+
+def ideal(made: Dialogue) -> Reply:
+    """What a perfect model would reply."""
+    return parse(render(made)[1].removesuffix(END_OF_TURN))
+
+
+def test_a_perfect_model_gets_full_marks() -> None:
+    report = evaluate(ideal, 30)
+    for name, tally, _ in report.rows():
+        assert tally.total > 0, name
+        assert tally.right == tally.total, name
+    assert report.mistakes == []
+    assert all(f"| {ability.name} | 30 | 30 | 100.0% |" in report.table() for ability in ABILITIES)
+
+
+def test_a_silent_model_gets_none() -> None:
+    report = evaluate(lambda made: Reply(None, "", ()), 10)
+    for name, tally, _ in report.rows():
+        if name not in ("no call when no tool fits", "valid JSON in tool calls", "no_think never thinks"):
+            assert tally.right == 0, name
+
+
+def test_wrong_answers_are_wrong() -> None:
+    chance = Chance(1, "test")
+    summed = arithmetic.arithmetic(chance, "+", True)
+    assert is_right(summed, Reply("", "The answer: " + summed.answer.content, ()))
+    assert not is_right(summed, Reply("", summed.answer.content + "0", ()))
+    assert not obeys_mode(summed, Reply(None, summed.answer.content, ()))
+    chosen = tools.tool_choice(chance)
+    call = chosen.answer.calls[0]
+    assert not is_right(chosen, Reply(None, "", ((call.name, "{"),)))
+    assert not is_right(chosen, Reply(None, "", ((call.name + "x", "{}"),)))
+    refused = tools.no_tool(chance)
+    assert is_right(refused, Reply(None, "Anything", ()))
+    assert not is_right(refused, Reply(None, "", (("some_tool", "{}"),)))
+
+
+def test_two_calls_are_judged_at_every_turn() -> None:
+    made = tools.two_calls(Chance(2, "test"))
+    assert [turn.answer for turn in turns(made)] == [made.messages[place] for place in (1, 3, 5)]
+    single = smalltalk.smalltalk(Chance(2, "test"))
+    assert turns(single) == [single]
+
+
+@pytest.mark.parametrize(
+    "text", ["<think>\na\n</think>\nb", "<think>\na", "b", '<tool_call>\n{"name": "f"}\n</tool_call>']
+)
+def test_parse_takes_anything(text: str) -> None:
+    reply = parse(text)
+    assert (reply.thinking, reply.content) in (("a", "b"), ("a", ""), (None, "b"), (None, ""))
+
+
+def test_questions_of_the_splits_differ() -> None:
+    for make in (smalltalk.smalltalk, outside.outside):
+        train, test = Chance(1), Chance(1, "test")
+        asked = {make(train).messages[0].content for _ in range(1500)}
+        assert not asked & {make(test).messages[0].content for _ in range(300)}
