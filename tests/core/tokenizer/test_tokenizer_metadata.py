@@ -164,3 +164,10 @@ def raised_or_works(metadata: dict[str, Any]) -> None:
     ids = tokenizer.encode("hello <think> wörld\n\n", parse_special=True, add_special=True)
     assert all(0 <= token_id < tokenizer.vocab_size for token_id in ids)
     assert isinstance(tokenizer.decode(range(tokenizer.vocab_size)), str)
+
+
+def test_templates_and_their_variants_are_handed_on():
+    templates = {"tokenizer.chat_template": "plain", "tokenizer.chat_template.tool_use": "with tools"}
+    tokenizer = small_tokenizer(SOUND["byte-level"] | templates)
+    assert tokenizer.chat_template == "plain"
+    assert tokenizer.chat_template_variants == {"tool_use": "with tools"}
