@@ -27,7 +27,9 @@ int Program::add_buffer(int columns, Rows rows) {
 }
 
 int Program::add_activations(int columns, Rows rows) {
-    return add_memory(size_t(pieces(columns, super_block)) * size_t(max_rows(rows)) * activation_record_bytes);
+    // Kernels that work on tiles of tokens may read, but not use, the records of a tile behind the last.
+    const size_t records = size_t(pieces(columns, super_block)) * size_t(max_rows(rows)) + most_tile_tokens;
+    return add_memory(records * activation_record_bytes);
 }
 
 int Program::add_angles(std::vector<double> inverse_frequencies, double scale) {

@@ -3,6 +3,12 @@
 
 #include "isa/kernels.h"
 
+#if defined(CANDLEWICK_AMX)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 #if defined(_MSC_VER) && (defined(_M_X64) || defined(_M_IX86))
 #include <intrin.h>
 #endif
@@ -13,6 +19,9 @@ extern const Kernels scalar_kernels;
 #if defined(CANDLEWICK_X86)
 extern const Kernels avx2_kernels;
 extern const Kernels avx512_kernels;
+#if defined(CANDLEWICK_AMX)
+Kernels make_amx_kernels();
+#endif
 
 namespace {
 
@@ -42,14 +51,29 @@ bool has_avx512() {
 }
 #endif
 
+#if defined(CANDLEWICK_AMX)
+// The tiles' state is large, so Linux wants to be asked before a process uses them (Documentation/arch/x86/xstate.rst).
+bool has_amx() {
+    unsigned eax, ebx, ecx, edx;
+    if (!has_avx512() || !__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx)) return false;
+    const bool has_tiles = ((edx >> 24) & 1) && ((edx >> 25) & 1);
+    constexpr long request_permission = 0x1023, tile_data = 18;
+    return has_tiles && syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
+}
+#endif
+
 }    // namespace
 #endif
 
 const Kernels* const* available_kernels() {
     struct List {
-        const Kernels* entries[4] = {};
+        const Kernels* entries[5] = {};
         List() {
             int count = 0;
+#if defined(CANDLEWICK_AMX)
+            static const Kernels amx_kernels = make_amx_kernels();
+            if (has_amx()) entries[count++] = &amx_kernels;
+#endif
 #if defined(CANDLEWICK_X86)
             if (has_avx512()) entries[count++] = &avx512_kernels;
             if (has_avx2()) entries[count++] = &avx2_kernels;

@@ -127,6 +127,18 @@ struct SubBlockScales {
         }
     }
 
+    // Sum over the sub-blocks of their minimum times the sum of the activations there.
+    I32 minimum_of(const SuperActivation& activation) const {
+        const int16_t* sums = Panel::sub_block == 16 ? activation.sum16 : activation.sum32;
+        const I32 low = S::set1_int(0x00ff00ff);
+        I32 out = S::zero_int();
+        for (int v = 0; v < vectors; ++v) {
+            out = S::dot2(out, S::and_int(min[v], low), sums + 4 * v);
+            out = S::dot2(out, S::and_int(S::template shift_right<8>(min[v]), low), sums + 4 * v + 2);
+        }
+        return out;
+    }
+
     // The scale of sub-block 4 * vector + I as 32-bit integers.
     template <int I>
     I32 scale_of(int vector) const {
@@ -140,6 +152,24 @@ struct SubBlockScales {
             byte = S::and_int(S::template shift_right<8 * I>(v), S::set1_int(255));
         if constexpr (!has_minimum(Panel::scaling)) byte = S::sub_int(byte, S::set1_int(128));
         return byte;
+    }
+};
+
+// The float scales of a super-block, and the one float step that adds its exact integer sums to a result.
+template <class S, class Panel>
+struct SuperBlockFloats {
+    typename S::F32 d, d_min;
+
+    explicit SuperBlockFloats(const uint8_t* record)
+        : d(S::load_half(reinterpret_cast<const uint16_t*>(record + Panel::d_at))), d_min(d) {
+        if constexpr (has_minimum(Panel::scaling))
+            d_min = S::load_half(reinterpret_cast<const uint16_t*>(record + Panel::min_at));
+    }
+    typename S::F32 add_to(typename S::F32 acc, typename S::I32 total, typename S::I32 minimum,
+                           float activation_scale) const {
+        typename S::F32 value = S::mul(S::to_float(total), d);
+        if constexpr (has_minimum(Panel::scaling)) value = S::fnma(S::to_float(minimum), d_min, value);
+        return S::fma(value, S::set1(activation_scale), acc);
     }
 };
 
@@ -177,37 +207,19 @@ static inline __attribute__((always_inline)) void multiply_record_super(const ui
         });
     }
 
-    // Minimums (or offsets): sum over sub-blocks of min * (sum of the activations there).
     I32 minimum[T];
-    for (int t = 0; t < T; ++t) minimum[t] = S::zero_int();
-    for (int v = 0; v < SubBlockScales<S, Panel>::vectors; ++v) {
-        const I32 even = S::and_int(scales.min[v], S::set1_int(0x00ff00ff));
-        const I32 odd = S::and_int(S::template shift_right<8>(scales.min[v]), S::set1_int(0x00ff00ff));
-        for (int t = 0; t < T; ++t) {
-            const int16_t* sums = Panel::sub_block == 16 ? activation[t].sum16 : activation[t].sum32;
-            minimum[t] = S::dot2(minimum[t], even, sums + 4 * v);
-            minimum[t] = S::dot2(minimum[t], odd, sums + 4 * v + 2);
-        }
-    }
+    for (int t = 0; t < T; ++t) minimum[t] = scales.minimum_of(activation[t]);
 
-    const typename S::F32 d = S::load_half(reinterpret_cast<const uint16_t*>(record + Panel::d_at));
-    if constexpr (has_minimum(Panel::scaling)) {
-        const typename S::F32 d_min = S::load_half(reinterpret_cast<const uint16_t*>(record + Panel::min_at));
-        for (int t = 0; t < T; ++t) {
-            const typename S::F32 positive = S::mul(S::to_float(total[t]), d);
-            const typename S::F32 value = S::fnma(S::to_float(minimum[t]), d_min, positive);
-            acc[t] = S::fma(value, S::set1(activation[t].scale), acc[t]);
+    constexpr int offset = remaining_offset<S, Panel>;
+    const SuperBlockFloats<S, Panel> floats(record);
+    for (int t = 0; t < T; ++t) {
+        I32 exact = total[t];
+        if constexpr (!has_minimum(Panel::scaling) && offset != 0) {
+            // The scales in `minimum` still have their bias of 128.
+            const I32 unbiased = S::sub_int(minimum[t], S::set1_int(128 * activation[t].sum));
+            exact = S::sub_int(exact, S::mul_int(unbiased, S::set1_int(offset)));
         }
-    } else {
-        constexpr int offset = remaining_offset<S, Panel>;
-        for (int t = 0; t < T; ++t) {
-            I32 exact = total[t];
-            if constexpr (offset != 0) {    // the scales in `minimum` still have their bias of 128
-                const I32 unbiased = S::sub_int(minimum[t], S::set1_int(128 * activation[t].sum));
-                exact = S::sub_int(exact, S::mul_int(unbiased, S::set1_int(offset)));
-            }
-            acc[t] = S::fma(S::mul(S::to_float(exact), d), S::set1(activation[t].scale), acc[t]);
-        }
+        acc[t] = floats.add_to(acc[t], exact, minimum[t], activation[t].scale);
     }
 }
 

@@ -8,6 +8,8 @@
 
 namespace candlewick {
 
+constexpr int most_tile_tokens = 16;
+
 struct LinearTask {
     TensorType type;
     const uint8_t* panels;    // the matrix

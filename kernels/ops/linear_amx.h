@@ -1,0 +1,234 @@
+// Products of a quantised matrix with many tokens on AMX tiles: 16 tokens x 16 rows x 64 k in one instruction.
+//
+// The integer sums are exact and the float steps are those of linear_integer.h, so the bits are the same too. A panel's
+// super-block is unpacked once to signed bytes and serves all tokens of the group:
+//   K family: weight * scale of the sub-block fits 14 bits and is split as 128 * high + low, two planes of bytes
+//   blocks of 32: the weight itself
+#pragma once
+
+#include <immintrin.h>
+
+#include "ops/linear_integer.h"
+#include "simd/avx512.h"
+
+namespace candlewick {
+
+constexpr int amx_tokens = most_tile_tokens;    // rows of a tile
+constexpr int amx_tile_bytes = 16 * 64;
+
+struct alignas(64) TileConfig {
+    uint8_t palette = 1;
+    uint8_t start_row = 0;
+    uint8_t reserved[14] = {};
+    uint16_t column_bytes[16] = {};
+    uint8_t rows[16] = {};
+
+    // Tiles 0 - 3 hold sums, 4 and 5 activations of `k` values, 6 and 7 weights.
+    explicit TileConfig(int k) {
+        for (int tile = 0; tile < 8; ++tile) {
+            rows[tile] = uint8_t(tile < 6 ? 16 : k / 4);
+            column_bytes[tile] = uint16_t(tile == 4 || tile == 5 ? k : 64);
+        }
+    }
+};
+static_assert(sizeof(TileConfig) == 64);
+
+// Whether weight times scale needs the high plane.
+template <class Panel>
+constexpr bool needs_high_plane = Panel::scaling != Scaling::four_bit_min;
+
+// One super-block of 16 rows as bytes, in steps of 4 k: low + 128 * high = (weight - offset) * scale.
+template <class Panel>
+static void unpack_scaled(const uint8_t* record, const SubBlockScales<Avx512, Panel>& scales, int8_t* low,
+                          int8_t* high) {
+    const __m512i byte = _mm512_set1_epi16(255);
+    constexpr int offset = has_minimum(Panel::scaling) ? 0 : Panel::offset;
+    constexpr int steps = Panel::sub_block / 4;
+    for (int v = 0; v < Panel::num_sub_blocks / 4; ++v) {
+        const PlaneCursor<Panel> planes(record, 4 * v * Panel::sub_block);
+        unroll<4>([&]<int J>() __attribute__((always_inline)) {
+            const __m512i scale32 = scales.template scale_of<J>(v);
+            const __m512i scale = _mm512_or_si512(_mm512_and_si512(scale32, _mm512_set1_epi32(0xffff)),
+                                                  _mm512_slli_epi32(scale32, 16));
+            unroll<steps>([&]<int I>() __attribute__((always_inline)) {
+                constexpr int step = J * steps + I;
+                const __m512i w = unpack_step<Avx512, Panel, step>(planes);
+                __m512i even = _mm512_and_si512(w, byte);
+                __m512i odd = _mm512_srli_epi16(w, 8);
+                if constexpr (offset != 0) {
+                    even = _mm512_sub_epi16(even, _mm512_set1_epi16(offset));
+                    odd = _mm512_sub_epi16(odd, _mm512_set1_epi16(offset));
+                }
+                even = _mm512_mullo_epi16(even, scale);
+                odd = _mm512_mullo_epi16(odd, scale);
+                const size_t at = size_t(v) * 4 * steps * 64 + step * 64;
+                const __m512i low_bits = _mm512_set1_epi16(127);
+                _mm512_store_si512(low + at, _mm512_or_si512(_mm512_and_si512(even, low_bits),
+                                                             _mm512_slli_epi16(_mm512_and_si512(odd, low_bits), 8)));
+                if constexpr (needs_high_plane<Panel>)
+                    _mm512_store_si512(
+                        high + at, _mm512_or_si512(_mm512_and_si512(_mm512_srai_epi16(even, 7), byte),
+                                                   _mm512_slli_epi16(_mm512_srai_epi16(odd, 7), 8)));
+            });
+        });
+    }
+}
+
+// Sums of one super-block for 16 or 32 tokens: [Tiles][low, high][16 tokens][16 rows].
+template <class Panel, int Tiles>
+static void multiply_planes(const uint8_t* input, const int8_t* low, const int8_t* high, int32_t* sums) {
+    constexpr size_t stride = activation_record_bytes;
+    constexpr size_t next = amx_tokens * stride;
+    _tile_zero(0);
+    if constexpr (needs_high_plane<Panel>) _tile_zero(1);
+    if constexpr (Tiles == 2) _tile_zero(2);
+    if constexpr (Tiles == 2 && needs_high_plane<Panel>) _tile_zero(3);
+    for (int i = 0; i < super_block / 64; ++i) {
+        _tile_loadd(4, input + 64 * i, stride);
+        _tile_loadd(6, low + i * amx_tile_bytes, 64);
+        _tile_dpbssd(0, 4, 6);
+        if constexpr (needs_high_plane<Panel>) {
+            _tile_loadd(7, high + i * amx_tile_bytes, 64);
+            _tile_dpbssd(1, 4, 7);
+        }
+        if constexpr (Tiles == 2) {
+            _tile_loadd(5, input + next + 64 * i, stride);
+            _tile_dpbssd(2, 5, 6);
+            if constexpr (needs_high_plane<Panel>) _tile_dpbssd(3, 5, 7);
+        }
+    }
+    _tile_stored(0, sums, 64);
+    if constexpr (needs_high_plane<Panel>) _tile_stored(1, sums + 256, 64);
+    if constexpr (Tiles == 2) _tile_stored(2, sums + 512, 64);
+    if constexpr (Tiles == 2 && needs_high_plane<Panel>) _tile_stored(3, sums + 768, 64);
+}
+
+template <TensorType Type>
+static void linear_amx_super(const LinearTask& task) {
+    using Panel = PanelOf<Type>;
+    using S = Avx512;
+    const TileConfig config(64);
+    _tile_loadconfig(&config);
+    alignas(64) int8_t low[4 * amx_tile_bytes];
+    alignas(64) int8_t high[4 * amx_tile_bytes];
+    alignas(64) int32_t sums[4 * 256];
+    const int super_blocks = task.columns / super_block;
+    const size_t stride = size_t(task.input_tokens) * activation_record_bytes;
+    for (int p = task.first_panel; p < task.first_panel + task.num_panels; ++p) {
+        const uint8_t* record = task.panels + size_t(p) * task.panel_bytes;
+        const uint8_t* input = task.input + size_t(task.first_token) * activation_record_bytes;
+        for (int s = 0; s < super_blocks; ++s, record += Panel::record_bytes, input += stride) {
+            const SubBlockScales<S, Panel> scales(record);
+            const SuperBlockFloats<S, Panel> floats(record);
+            unpack_scaled<Panel>(record, scales, low, high);
+            for (int begin = 0; begin < task.num_tokens; begin += 2 * amx_tokens) {
+                const uint8_t* tile_input = input + size_t(begin) * activation_record_bytes;
+                const int tokens = task.num_tokens - begin < 32 ? task.num_tokens - begin : 32;
+                if (tokens > amx_tokens)
+                    multiply_planes<Panel, 2>(tile_input, low, high, sums);
+                else
+                    multiply_planes<Panel, 1>(tile_input, low, high, sums);
+                const auto* activation = reinterpret_cast<const SuperActivation*>(tile_input);
+                for (int t = 0; t < tokens; ++t) {
+                    const int32_t* sum = sums + t / 16 * 512 + t % 16 * 16;
+                    S::I32 total = S::load_int(sum);
+                    if constexpr (needs_high_plane<Panel>)
+                        total = S::add_int(total, S::shift_left<7>(S::load_int(sum + 256)));
+                    S::I32 minimum = total;
+                    if constexpr (has_minimum(Panel::scaling)) minimum = scales.minimum_of(activation[t]);
+                    float* partial = task.scratch + 16 * (begin + t);
+                    const S::F32 acc = s == 0 ? S::zero() : S::load(partial);
+                    S::store(partial, floats.add_to(acc, total, minimum, activation[t].scale));
+                }
+            }
+        }
+        write_results<S>(task, p);
+    }
+    _tile_release();
+}
+
+// Sums of four blocks of 32 for 16 tokens: [4][16 tokens][16 rows].
+static inline void multiply_blocks(const uint8_t* input, const int8_t* weights, int32_t* sums) {
+    constexpr size_t stride = activation_record_bytes;
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+    _tile_loadd(4, input, stride);
+    _tile_loadd(6, weights, 64);
+    _tile_dpbssd(0, 4, 6);
+    _tile_loadd(5, input + 32, stride);
+    _tile_loadd(7, weights + 512, 64);
+    _tile_dpbssd(1, 5, 7);
+    _tile_loadd(4, input + 64, stride);
+    _tile_loadd(6, weights + 1024, 64);
+    _tile_dpbssd(2, 4, 6);
+    _tile_loadd(5, input + 96, stride);
+    _tile_loadd(7, weights + 1536, 64);
+    _tile_dpbssd(3, 5, 7);
+    _tile_stored(0, sums, 64);
+    _tile_stored(1, sums + 256, 64);
+    _tile_stored(2, sums + 512, 64);
+    _tile_stored(3, sums + 768, 64);
+}
+
+template <TensorType Type>
+static void linear_amx_block(const LinearTask& task) {
+    using Panel = PanelOf<Type>;
+    using S = Avx512;
+    const TileConfig config(32);
+    _tile_loadconfig(&config);
+    alignas(64) int8_t weights[8 * 512];
+    alignas(64) int32_t sums[4 * 256];
+    const int num_blocks = task.columns / 32;
+    const size_t stride = size_t(task.input_tokens) * activation_record_bytes;
+    for (int p = task.first_panel; p < task.first_panel + task.num_panels; ++p) {
+        const uint8_t* record = task.panels + size_t(p) * task.panel_bytes;
+        const uint8_t* input = task.input + size_t(task.first_token) * activation_record_bytes;
+        for (int first = 0; first < num_blocks; first += 8, input += stride) {
+            const int blocks = num_blocks - first < 8 ? num_blocks - first : 8;
+            S::F32 d[8], m[8];
+            for (int b = 0; b < blocks; ++b, record += Panel::record_bytes) {
+                const PlaneCursor<Panel> planes(record, 0);
+                unroll<8>([&]<int Step>() __attribute__((always_inline)) {
+                    const __m512i w = unpack_step<S, Panel, Step>(planes);
+                    _mm512_store_si512(weights + 512 * b + 64 * Step,
+                                       _mm512_sub_epi8(w, _mm512_set1_epi8(int8_t(Panel::offset))));
+                });
+                if constexpr (Panel::scaling == Scaling::block_exponent)
+                    d[b] = half_exponent<S>(record + Panel::d_at);
+                else
+                    d[b] = S::load_half(reinterpret_cast<const uint16_t*>(record + Panel::d_at));
+                if constexpr (has_minimum(Panel::scaling))
+                    m[b] = S::load_half(reinterpret_cast<const uint16_t*>(record + Panel::min_at));
+            }
+            for (int begin = 0; begin < task.num_tokens; begin += amx_tokens) {
+                const uint8_t* tile_input = input + size_t(begin) * activation_record_bytes;
+                const auto* activation = reinterpret_cast<const BlockActivation*>(tile_input);
+                const int tokens = task.num_tokens - begin < amx_tokens ? task.num_tokens - begin : amx_tokens;
+                for (int half = 0; half < blocks; half += 4) {
+                    multiply_blocks(tile_input + 32 * half, weights + 512 * half, sums);
+                    const int end = blocks - half < 4 ? blocks - half : 4;
+                    for (int t = 0; t < tokens; ++t) {
+                        float* partial = task.scratch + 16 * (begin + t);
+                        S::F32 acc = first + half == 0 ? S::zero() : S::load(partial);
+                        for (int b = 0; b < end; ++b) {
+                            const float scale = activation[t].scale[half + b];
+                            const S::F32 exact = S::to_float(S::load_int(sums + 256 * b + 16 * t));
+                            acc = S::fma(exact, S::mul(d[half + b], S::set1(scale)), acc);
+                            if constexpr (has_minimum(Panel::scaling)) {
+                                const float sum = float(activation[t].sum[half + b]);
+                                acc = S::fma(m[half + b], S::set1(scale * sum), acc);
+                            }
+                        }
+                        S::store(partial, acc);
+                    }
+                }
+            }
+        }
+        write_results<S>(task, p);
+    }
+    _tile_release();
+}
+
+}    // namespace candlewick
