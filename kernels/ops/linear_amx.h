@@ -74,9 +74,11 @@ static void unpack_scaled(const uint8_t* record, const SubBlockScales<Avx512, Pa
     }
 }
 
-// Sums of one super-block for 16 or 32 tokens: [Tiles][low, high][16 tokens][16 rows].
-template <class Panel, int Tiles>
-static void multiply_planes(const uint8_t* input, const int8_t* low, const int8_t* high, int32_t* sums) {
+// Sums of one super-block for 16 or 32 tokens: [Tiles][low, high][16 tokens][16 rows]. Tiles are busy for long with few
+// instructions, so `meanwhile(quarter)` is called four times in between, for work of another kind.
+template <class Panel, int Tiles, class Function>
+static void multiply_planes(const uint8_t* input, const int8_t* low, const int8_t* high, int32_t* sums,
+                            Function&& meanwhile) {
     constexpr size_t stride = activation_record_bytes;
     constexpr size_t next = amx_tokens * stride;
     _tile_zero(0);
@@ -96,6 +98,7 @@ static void multiply_planes(const uint8_t* input, const int8_t* low, const int8_
             _tile_dpbssd(2, 5, 6);
             if constexpr (needs_high_plane<Panel>) _tile_dpbssd(3, 5, 7);
         }
+        meanwhile(i);
     }
     _tile_stored(0, sums, 64);
     if constexpr (needs_high_plane<Panel>) _tile_stored(1, sums + 256, 64);
@@ -107,11 +110,12 @@ template <TensorType Type>
 static void linear_amx_super(const LinearTask& task) {
     using Panel = PanelOf<Type>;
     using S = Avx512;
+    constexpr int pair = 2 * amx_tokens;
     const TileConfig config(64);
     _tile_loadconfig(&config);
     alignas(64) int8_t low[4 * amx_tile_bytes];
     alignas(64) int8_t high[4 * amx_tile_bytes];
-    alignas(64) int32_t sums[4 * 256];
+    alignas(64) int32_t sums[2][4 * 256];    // of the pair of tiles in work, and of the one before
     const int super_blocks = task.columns / super_block;
     const size_t stride = size_t(task.input_tokens) * activation_record_bytes;
     for (int p = task.first_panel; p < task.first_panel + task.num_panels; ++p) {
@@ -121,26 +125,34 @@ static void linear_amx_super(const LinearTask& task) {
             const SubBlockScales<S, Panel> scales(record);
             const SuperBlockFloats<S, Panel> floats(record);
             unpack_scaled<Panel>(record, scales, low, high);
-            for (int begin = 0; begin < task.num_tokens; begin += 2 * amx_tokens) {
-                const uint8_t* tile_input = input + size_t(begin) * activation_record_bytes;
-                const int tokens = task.num_tokens - begin < 32 ? task.num_tokens - begin : 32;
-                if (tokens > amx_tokens)
-                    multiply_planes<Panel, 2>(tile_input, low, high, sums);
-                else
-                    multiply_planes<Panel, 1>(tile_input, low, high, sums);
-                const auto* activation = reinterpret_cast<const SuperActivation*>(tile_input);
-                for (int t = 0; t < tokens; ++t) {
-                    const int32_t* sum = sums + t / 16 * 512 + t % 16 * 16;
+            const auto* activation = reinterpret_cast<const SuperActivation*>(input);
+            // The float step of tokens [begin, end), whose pair's integer sums are ready.
+            const auto add_up = [&](const int32_t* ready, int begin, int end) {
+                for (int t = begin; t < end; ++t) {
+                    const int32_t* sum = ready + t % pair / 16 * 512 + t % 16 * 16;
                     S::I32 total = S::load_int(sum);
                     if constexpr (needs_high_plane<Panel>)
                         total = S::add_int(total, S::shift_left<7>(S::load_int(sum + 256)));
                     S::I32 minimum = total;
                     if constexpr (has_minimum(Panel::scaling)) minimum = scales.minimum_of(activation[t]);
-                    float* partial = task.scratch + 16 * (begin + t);
+                    float* partial = task.scratch + 16 * t;
                     const S::F32 acc = s == 0 ? S::zero() : S::load(partial);
                     S::store(partial, floats.add_to(acc, total, minimum, activation[t].scale));
                 }
+            };
+            int current = 0;
+            for (int begin = 0; begin < task.num_tokens; begin += pair, current ^= 1) {
+                const uint8_t* tiles = input + size_t(begin) * activation_record_bytes;
+                const auto previous = [&](int quarter) {
+                    const int first = begin - pair + quarter * (pair / 4);
+                    if (begin > 0) add_up(sums[current ^ 1], first, first + pair / 4);
+                };
+                if (task.num_tokens - begin > amx_tokens)
+                    multiply_planes<Panel, 2>(tiles, low, high, sums[current], previous);
+                else
+                    multiply_planes<Panel, 1>(tiles, low, high, sums[current], previous);
             }
+            add_up(sums[current ^ 1], (task.num_tokens - 1) / pair * pair, task.num_tokens);
         }
         write_results<S>(task, p);
     }
