@@ -9,7 +9,7 @@ extern const Kernels avx512_kernels;
 namespace {
 
 // Unpacking a panel to bytes costs about as much as multiplying it with this many tokens.
-constexpr int fewest_tokens = 12;
+constexpr int fewest_tokens = 16;
 
 void linear(const LinearTask& task) {
     const bool done = task.num_tokens >= fewest_tokens && with_quantised_type(task.type, false, [&]<TensorType T>() {

@@ -37,42 +37,54 @@ static_assert(sizeof(TileConfig) == 64);
 template <class Panel>
 constexpr bool needs_high_plane = Panel::scaling != Scaling::four_bit_min;
 
-// One super-block of 16 rows as bytes, in steps of 4 k: low + 128 * high = (weight - offset) * scale.
+// One super-block of 16 rows as signed bytes, its integer scales multiplied in.
 template <class Panel>
-static void unpack_scaled(const uint8_t* record, const SubBlockScales<Avx512, Panel>& scales, int8_t* low,
-                          int8_t* high) {
-    const __m512i byte = _mm512_set1_epi16(255);
-    constexpr int offset = has_minimum(Panel::scaling) ? 0 : Panel::offset;
-    constexpr int steps = Panel::sub_block / 4;
-    for (int v = 0; v < Panel::num_sub_blocks / 4; ++v) {
+struct ScaledBytes {
+    // In steps of 4 k: low + 128 * high = (weight - offset) * scale.
+    alignas(64) int8_t low[4 * amx_tile_bytes];
+    alignas(64) int8_t high[4 * amx_tile_bytes];
+
+    // One of four parts of the work of unpacking a record.
+    void unpack_quarter(const uint8_t* record, int quarter) {
+        constexpr int vectors = Panel::num_sub_blocks / 4;
+        if (quarter * vectors % 4 != 0) return;
+        const int v = quarter * vectors / 4;
+        const SubBlockScales<Avx512, Panel> scales(record);
         const PlaneCursor<Panel> planes(record, 4 * v * Panel::sub_block);
+        constexpr int lines = (Panel::record_bytes + 63) / 64;
+        for (int line = lines * v / vectors; line < lines * (v + 1) / vectors; ++line)
+            Avx512::prefetch(record + prefetch_distance + 64 * line);
         unroll<4>([&]<int J>() __attribute__((always_inline)) {
             const __m512i scale32 = scales.template scale_of<J>(v);
             const __m512i scale = _mm512_or_si512(_mm512_and_si512(scale32, _mm512_set1_epi32(0xffff)),
                                                   _mm512_slli_epi32(scale32, 16));
+            constexpr int steps = Panel::sub_block / 4;
             unroll<steps>([&]<int I>() __attribute__((always_inline)) {
                 constexpr int step = J * steps + I;
-                const __m512i w = unpack_step<Avx512, Panel, step>(planes);
-                __m512i even = _mm512_and_si512(w, byte);
-                __m512i odd = _mm512_srli_epi16(w, 8);
-                if constexpr (offset != 0) {
-                    even = _mm512_sub_epi16(even, _mm512_set1_epi16(offset));
-                    odd = _mm512_sub_epi16(odd, _mm512_set1_epi16(offset));
-                }
-                even = _mm512_mullo_epi16(even, scale);
-                odd = _mm512_mullo_epi16(odd, scale);
-                const size_t at = size_t(v) * 4 * steps * 64 + step * 64;
-                const __m512i low_bits = _mm512_set1_epi16(127);
-                _mm512_store_si512(low + at, _mm512_or_si512(_mm512_and_si512(even, low_bits),
-                                                             _mm512_slli_epi16(_mm512_and_si512(odd, low_bits), 8)));
-                if constexpr (needs_high_plane<Panel>)
-                    _mm512_store_si512(
-                        high + at, _mm512_or_si512(_mm512_and_si512(_mm512_srai_epi16(even, 7), byte),
-                                                   _mm512_slli_epi16(_mm512_srai_epi16(odd, 7), 8)));
+                store_step(v * 4 * steps + step, unpack_step<Avx512, Panel, step>(planes), scale);
             });
         });
     }
-}
+
+  private:
+    void store_step(int step, __m512i w, __m512i scale) {
+        const __m512i byte = _mm512_set1_epi16(255);
+        const __m512i low_bits = _mm512_set1_epi16(127);
+        __m512i even = _mm512_and_si512(w, byte);
+        __m512i odd = _mm512_srli_epi16(w, 8);
+        if constexpr (!has_minimum(Panel::scaling)) {
+            even = _mm512_sub_epi16(even, _mm512_set1_epi16(Panel::offset));
+            odd = _mm512_sub_epi16(odd, _mm512_set1_epi16(Panel::offset));
+        }
+        even = _mm512_mullo_epi16(even, scale);
+        odd = _mm512_mullo_epi16(odd, scale);
+        _mm512_store_si512(low + 64 * step, _mm512_or_si512(_mm512_and_si512(even, low_bits),
+                                                            _mm512_slli_epi16(_mm512_and_si512(odd, low_bits), 8)));
+        if constexpr (needs_high_plane<Panel>)
+            _mm512_store_si512(high + 64 * step, _mm512_or_si512(_mm512_and_si512(_mm512_srai_epi16(even, 7), byte),
+                                                                 _mm512_slli_epi16(_mm512_srai_epi16(odd, 7), 8)));
+    }
+};
 
 // Sums of one super-block for 16 or 32 tokens: [Tiles][low, high][16 tokens][16 rows]. Tiles are busy for long with few
 // instructions, so `meanwhile(quarter)` is called four times in between, for work of another kind.
@@ -106,6 +118,8 @@ static void multiply_planes(const uint8_t* input, const int8_t* low, const int8_
     if constexpr (Tiles == 2 && needs_high_plane<Panel>) _tile_stored(3, sums + 768, 64);
 }
 
+// A panel is a sequence of jobs: a super-block times 32 tokens. While the tiles work on one job, the vector units add up
+// the one before and, if the next job begins a new super-block, unpack that.
 template <TensorType Type>
 static void linear_amx_super(const LinearTask& task) {
     using Panel = PanelOf<Type>;
@@ -113,47 +127,52 @@ static void linear_amx_super(const LinearTask& task) {
     constexpr int pair = 2 * amx_tokens;
     const TileConfig config(64);
     _tile_loadconfig(&config);
-    alignas(64) int8_t low[4 * amx_tile_bytes];
-    alignas(64) int8_t high[4 * amx_tile_bytes];
-    alignas(64) int32_t sums[2][4 * 256];    // of the pair of tiles in work, and of the one before
+    ScaledBytes<Panel> bytes[2];             // of the super-block in work, and of the next
+    alignas(64) int32_t sums[2][4 * 256];    // of the job in work, and of the one before
     const int super_blocks = task.columns / super_block;
+    const int pairs = (task.num_tokens + pair - 1) / pair;
     const size_t stride = size_t(task.input_tokens) * activation_record_bytes;
+    const uint8_t* input = task.input + size_t(task.first_token) * activation_record_bytes;
     for (int p = task.first_panel; p < task.first_panel + task.num_panels; ++p) {
-        const uint8_t* record = task.panels + size_t(p) * task.panel_bytes;
-        const uint8_t* input = task.input + size_t(task.first_token) * activation_record_bytes;
-        for (int s = 0; s < super_blocks; ++s, record += Panel::record_bytes, input += stride) {
+        const uint8_t* panel = task.panels + size_t(p) * task.panel_bytes;
+        const auto add_up = [&](int job, int first, int last) {
+            const int s = job / pairs;
+            const int end = job % pairs * pair + last < task.num_tokens ? job % pairs * pair + last : task.num_tokens;
+            const uint8_t* record = panel + size_t(s) * Panel::record_bytes;
             const SubBlockScales<S, Panel> scales(record);
             const SuperBlockFloats<S, Panel> floats(record);
-            unpack_scaled<Panel>(record, scales, low, high);
-            const auto* activation = reinterpret_cast<const SuperActivation*>(input);
-            // The float step of tokens [begin, end), whose pair's integer sums are ready.
-            const auto add_up = [&](const int32_t* ready, int begin, int end) {
-                for (int t = begin; t < end; ++t) {
-                    const int32_t* sum = ready + t % pair / 16 * 512 + t % 16 * 16;
-                    S::I32 total = S::load_int(sum);
-                    if constexpr (needs_high_plane<Panel>)
-                        total = S::add_int(total, S::shift_left<7>(S::load_int(sum + 256)));
-                    S::I32 minimum = total;
-                    if constexpr (has_minimum(Panel::scaling)) minimum = scales.minimum_of(activation[t]);
-                    float* partial = task.scratch + 16 * t;
-                    const S::F32 acc = s == 0 ? S::zero() : S::load(partial);
-                    S::store(partial, floats.add_to(acc, total, minimum, activation[t].scale));
-                }
-            };
-            int current = 0;
-            for (int begin = 0; begin < task.num_tokens; begin += pair, current ^= 1) {
-                const uint8_t* tiles = input + size_t(begin) * activation_record_bytes;
-                const auto previous = [&](int quarter) {
-                    const int first = begin - pair + quarter * (pair / 4);
-                    if (begin > 0) add_up(sums[current ^ 1], first, first + pair / 4);
-                };
-                if (task.num_tokens - begin > amx_tokens)
-                    multiply_planes<Panel, 2>(tiles, low, high, sums[current], previous);
-                else
-                    multiply_planes<Panel, 1>(tiles, low, high, sums[current], previous);
+            const auto* activation = reinterpret_cast<const SuperActivation*>(input + size_t(s) * stride);
+            for (int t = job % pairs * pair + first; t < end; ++t) {
+                const int32_t* sum = sums[job & 1] + t % pair / amx_tokens * 512 + t % amx_tokens * 16;
+                S::I32 total = S::load_int(sum);
+                if constexpr (needs_high_plane<Panel>)
+                    total = S::add_int(total, S::shift_left<7>(S::load_int(sum + 256)));
+                S::I32 minimum = total;
+                if constexpr (has_minimum(Panel::scaling)) minimum = scales.minimum_of(activation[t]);
+                float* partial = task.scratch + 16 * t;
+                const S::F32 acc = s == 0 ? S::zero() : S::load(partial);
+                S::store(partial, floats.add_to(acc, total, minimum, activation[t].scale));
             }
-            add_up(sums[current ^ 1], (task.num_tokens - 1) / pair * pair, task.num_tokens);
+        };
+        for (int quarter = 0; quarter < 4; ++quarter) bytes[0].unpack_quarter(panel, quarter);
+        const int jobs = super_blocks * pairs;
+        for (int job = 0; job < jobs; ++job) {
+            const int s = job / pairs;
+            const int begin = job % pairs * pair;
+            const bool unpacks = job % pairs == pairs - 1 && s + 1 < super_blocks;
+            ScaledBytes<Panel>& next = bytes[(s + 1) & 1];
+            const auto meanwhile = [&](int quarter) {
+                if (job > 0) add_up(job - 1, quarter * (pair / 4), (quarter + 1) * (pair / 4));
+                if (unpacks) next.unpack_quarter(panel + size_t(s + 1) * Panel::record_bytes, quarter);
+            };
+            const uint8_t* tiles = input + size_t(s) * stride + size_t(begin) * activation_record_bytes;
+            const ScaledBytes<Panel>& own = bytes[s & 1];
+            if (task.num_tokens - begin > amx_tokens)
+                multiply_planes<Panel, 2>(tiles, own.low, own.high, sums[job & 1], meanwhile);
+            else
+                multiply_planes<Panel, 1>(tiles, own.low, own.high, sums[job & 1], meanwhile);
         }
+        add_up(jobs - 1, 0, pair);
         write_results<S>(task, p);
     }
     _tile_release();

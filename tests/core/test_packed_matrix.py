@@ -126,12 +126,12 @@ def test_same_bits_for_any_batch_threads_and_instruction_set(ggml_type):
     rows, columns = 70, 1536
     data = random_tensor(ggml_type, rows, columns, seed=5)
     matrix = pack(ggml_type, data, columns)
-    x = np.random.default_rng(6).standard_normal((23, columns), dtype=np.float32)
+    x = np.random.default_rng(6).standard_normal((70, columns), dtype=np.float32)
     one, two = _kernels.ThreadPool(1), _kernels.ThreadPool(2)
     reference = matrix.multiply(x, one, "scalar")
     for isa in ISAS:
         np.testing.assert_array_equal(matrix.multiply(x, two, isa), reference, err_msg=isa)
-        for tokens in (1, 2, 3, 5, 6, 8, 13):
+        for tokens in (1, 2, 3, 5, 6, 8, 13, 16, 17, 33, 49, 70):
             np.testing.assert_array_equal(
                 matrix.multiply(x[:tokens], one, isa), reference[:tokens], err_msg=isa
             )
