@@ -8,6 +8,7 @@ import re
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import get_args
 
 import pytest
@@ -115,11 +116,7 @@ def test_every_route_field_and_code_of_the_server_is_named() -> None:
     from candlewick.server import create_app
     from candlewick.server.routes.events import EventsRequest
 
-    class Served:
-        engine = None
-        model_name = "served"
-
-    paths = create_app(Served()).openapi()["paths"]  # type: ignore[arg-type]
+    paths = create_app(SimpleNamespace(engine=None, model_name="served")).openapi()["paths"]
     routes = [f"{method.upper()} {path.replace(':path', '')}" for path in paths for method in paths[path]]
     fields = [*ChatCompletionRequest.model_fields, *REFUSED_FIELDS, *EventsRequest.model_fields]
     codes = [row.code for row in _TABLE.values() if row.code]
