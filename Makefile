@@ -42,7 +42,7 @@ tests:
 SANITIZE ?=
 kernel-tests:
 	cmake -S . -B build/kernel-tests$(SANITIZE) -DCMAKE_BUILD_TYPE=Release -DCANDLEWICK_BUILD_TESTS=ON \
-	  $(if $(SANITIZE),-DCMAKE_CXX_FLAGS="-g -fsanitize=$(SANITIZE)")
+	  $(if $(SANITIZE),-DCMAKE_CXX_FLAGS="-g -fsanitize=$(SANITIZE)" -DCANDLEWICK_OPTIMIZATION=-O1)
 	cmake --build build/kernel-tests$(SANITIZE) --parallel
 	build/kernel-tests$(SANITIZE)/kernel_tests
 
