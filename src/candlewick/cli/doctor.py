@@ -22,7 +22,7 @@ from candlewick.cli import loading, options
 from candlewick.cli.answer_printer import Shown
 from candlewick.cli.sizes import size
 from candlewick.core.errors import CandlewickError
-from candlewick.core.machine import available_cores, available_memory_bytes
+from candlewick.core.machine import available_cores, available_memory_bytes, choose_instruction_set
 from candlewick.core.params import GenerationParams
 
 PACKAGES = (
@@ -91,10 +91,8 @@ def _kernel_rows() -> Iterator[Row]:
     except ImportError as error:
         yield "kernels", f"missing: {error}"
         return
-    instruction_sets = _kernels.instruction_sets()
-    yield "instruction sets", ", ".join(instruction_sets)
-    forced = os.environ.get("CANDLEWICK_ISA")
-    yield "chosen", f"{forced} (by CANDLEWICK_ISA)" if forced else instruction_sets[0]
+    yield "instruction sets", ", ".join(_kernels.instruction_sets())
+    yield "chosen", choose_instruction_set(None)
 
 
 def _package_rows() -> Iterator[Row]:

@@ -32,7 +32,8 @@ class EngineConfig:
     num_threads: int | None = None
     """Worker threads; ``None``: the cores this process may use."""
     isa: str | None = None
-    """Force an instruction set (``scalar``, ``avx2``, ``avx512``, …); ``None``: the best this CPU has."""
+    """Force an instruction set (``scalar``, ``avx2``, ``avx512``, ``amx``); ``None``: what the environment variable
+    ``CANDLEWICK_ISA`` says, else the best this CPU has."""
 
     def __post_init__(self) -> None:
         for name in ("max_context", "kv_cache_bytes", "num_threads"):

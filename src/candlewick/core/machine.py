@@ -1,4 +1,4 @@
-"""What this process may use of the machine: cores and memory, with the limits that containers set.
+"""What this process may use of the machine: cores, instruction sets, memory; with the limits of containers.
 
 Owns no policy: how many threads or bytes to take is decided by whoever asks.
 """
@@ -9,6 +9,11 @@ import os
 import sys
 from pathlib import Path
 
+from candlewick.core.errors import InvalidRequestError
+
+ISA_VARIABLE = "CANDLEWICK_ISA"
+"""Environment variable that forces an instruction set wherever the configuration names none."""
+
 _CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -17,6 +22,23 @@ def available_cores() -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = _cgroup_cores()
     return max(1, cores if quota is None else min(cores, int(quota)))
+
+
+def choose_instruction_set(wanted: str | None) -> str:
+    """``wanted``, else what :data:`ISA_VARIABLE` says, else the best that this CPU has.
+
+    Raises:
+        InvalidRequestError: the kernels or the CPU don't have it.
+    """
+    from candlewick import _kernels
+
+    known = _kernels.instruction_sets()
+    name, source = (wanted, "isa") if wanted else (os.environ.get(ISA_VARIABLE), ISA_VARIABLE)
+    if not name:
+        return known[0]
+    if name not in known:
+        raise InvalidRequestError(f"{source} is {name!r}; this CPU can run {', '.join(known)}", source)
+    return name
 
 
 def available_memory_bytes() -> int | None:

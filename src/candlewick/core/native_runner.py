@@ -16,7 +16,7 @@ from candlewick.core.batch import BLOCK_SIZE, Batch
 from candlewick.core.config import EngineConfig
 from candlewick.core.errors import ModelLoadError
 from candlewick.core.gguf import GGUFFile
-from candlewick.core.machine import available_cores, available_memory_bytes
+from candlewick.core.machine import available_cores, available_memory_bytes, choose_instruction_set
 from candlewick.core.model_config import ModelConfig
 from candlewick.core.models import trace_file
 from candlewick.core.params import GenerationParams
@@ -68,9 +68,11 @@ class NativeRunner:
 
         Raises:
             ModelLoadError: the file does not hold a model that can be run, or memory does not suffice.
+            InvalidRequestError: this CPU can't run the instruction set that is asked for.
         """
         from candlewick import _kernels
 
+        isa = choose_instruction_set(config.isa)
         model, traced = trace_file(file)
         threads = _kernels.ThreadPool(config.num_threads or available_cores())
         try:
@@ -88,7 +90,7 @@ class NativeRunner:
                 cache,
                 config.max_step_tokens,
                 min(config.max_running, config.max_step_tokens),
-                config.isa or "",
+                isa,
             )
             _Lowering(traced, program, weights, matrices).lower()
         except MemoryError as error:
