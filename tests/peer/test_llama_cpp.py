@@ -43,6 +43,20 @@ def our_logits(path: Path, token_ids: list[int]) -> np.ndarray:
     return runner.logits().copy()
 
 
+@pytest.fixture(autouse=True)
+def plain_buffers(monkeypatch):
+    """Without llama.cpp's repacked weights: its AMX form crashes in version 0.3.36."""
+    api = llama_cpp.llama_cpp
+    defaults = api.llama_model_default_params
+
+    def without_repacking():
+        settings = defaults()
+        settings.use_extra_bufts = False
+        return settings
+
+    monkeypatch.setattr(api, "llama_model_default_params", without_repacking)
+
+
 def their_model(path: Path):
     return llama_cpp.Llama(str(path), n_ctx=512, n_threads=2, logits_all=True, verbose=False, seed=0)
 
@@ -89,19 +103,26 @@ def test_the_built_in_model_is_tokenised_and_continued_alike(builtin):
     assert greedy(builtin, ids) == expected
 
 
+@pytest.mark.reference
 @pytest.mark.parametrize("tensor_type", ["F32", "Q8_0"])
 @pytest.mark.parametrize("architecture", ["smollm3", "llama", "qwen2", "qwen3"])
-def test_logits_agree_on_small_models(architecture, tensor_type, tmp_path):
+def test_logits_of_small_models_are_as_near_to_the_truth_as_theirs(architecture, tensor_type, tmp_path):
     pytest.importorskip("transformers")
     from reference.export_transformers import export_gguf
-    from reference.random_models import random_model
+    from reference.random_models import random_model, reference_logits, round_matrices
 
-    path = export_gguf(random_model(architecture), tmp_path / "model.gguf", tensor_type)
+    model = random_model(architecture)
+    path = export_gguf(model, tmp_path / "model.gguf", tensor_type)
     ids = [int(i) for i in np.random.default_rng(0).integers(0, 256, 40)]
     ours = our_logits(path, ids)
     theirs = their_model(path)
     theirs.eval(ids)
-    expected = np.array(theirs.scores[: len(ids)])
-    difference = np.abs(ours - expected).max(axis=1) / np.abs(expected).max(axis=1)
-    # Both round activations of quantised products to 8 bits, but not in the same blocks.
-    assert np.median(difference) < (2e-3 if tensor_type == "F32" else 3e-2)
+    if tensor_type != "F32":
+        round_matrices(model, tensor_type)
+    truth = reference_logits(model, ids)
+    scale = np.abs(truth).max()
+    our_error = np.abs(ours - truth).max(axis=1) / scale
+    their_error = np.abs(np.array(theirs.scores[: len(ids)]) - truth).max(axis=1) / scale
+    # Both round the activations of quantised products to 8 bits; keys and values to 16 bits in any case.
+    assert np.median(our_error) <= 1.25 * np.median(their_error)
+    assert np.median(our_error) < (1e-3 if tensor_type == "F32" else 5e-2)
