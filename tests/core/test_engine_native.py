@@ -10,6 +10,7 @@ from scripted_runner import VOCAB_SIZE, ByteTokenizer
 
 from candlewick.core.config import EngineConfig
 from candlewick.core.engine import ChoiceResult, InferenceEngine
+from candlewick.core.errors import EngineFailed
 from candlewick.core.gguf import GGUFFile
 from candlewick.core.params import GenerationParams
 
@@ -22,8 +23,8 @@ BLOCK_BYTES = 2 * NUM_LAYERS * HIDDEN // NUM_HEADS * NUM_KV_HEADS * 16 * 2
 Bits = list[tuple[int, float, tuple[tuple[int, float], ...]]]
 
 
-def write_model(path: Path, tensor_type: str) -> Path:
-    """A llama with random weights, large enough that its answers are not all alike."""
+def write_model(path: Path, tensor_type: str, poisoned_token: int | None = None) -> Path:
+    """A llama with random weights, large enough that its answers are not all alike; one token may be NaN."""
     rng = np.random.default_rng(5)
     writer = gguf.GGUFWriter(str(path), "llama")
     writer.add_context_length(CONTEXT)
@@ -55,6 +56,8 @@ def write_model(path: Path, tensor_type: str) -> Path:
         writer.add_tensor(f"{name}.weight", np.ones(HIDDEN, dtype=np.float32))
     for name, shape in matrices.items():
         values = rng.normal(0, 0.3, shape).astype(np.float32)
+        if name == "token_embd" and poisoned_token is not None:
+            values[poisoned_token] = np.nan
         writer.add_tensor(f"{name}.weight", gguf.quants.quantize(values, kind), raw_dtype=kind)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -146,3 +149,18 @@ def test_beside_cancelled_neighbours(model_path: Path, alone: list[Bits]) -> Non
             neighbour.cancel()
         assert [bits(generation.result()[0]) for generation in generations] == alone
         assert engine.stats().blocks_used == 0
+
+
+def test_nan_in_the_weights_fails_the_request_that_meets_it_and_no_other(tmp_path: Path) -> None:
+    poison = 77
+    params = GenerationParams(max_tokens=20, temperature=0, ignore_eos=True)
+    with new_engine(write_model(tmp_path / "model.gguf", "F32", poison), num_blocks=8) as engine:
+        sound = [engine.submit([1, 2, 3, i], params) for i in range(4)]
+        poisoned = engine.submit([1, 2, poison, 4], params)
+        with pytest.raises(EngineFailed, match="no finite logit"):
+            poisoned.result()
+        expected = [generation.result() for generation in sound]
+        assert engine.health().status == "ready"
+        # Blocks that held NaN are used again without harm.
+        again = [engine.submit([1, 2, 3, i], params).result() for i in range(4)]
+    assert [r[0].token_ids for r in again] == [r[0].token_ids for r in expected]

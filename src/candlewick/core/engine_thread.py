@@ -218,9 +218,12 @@ class EngineThread:
         self._count_free_places()
         self._publish()
 
-    def _accept(self, request: Request, choice: Choice, sample: Sample, now: float) -> None:
+    def _accept(self, request: Request, choice: Choice, sample: Sample | ValueError, now: float) -> None:
         if request not in self._requests:
             return  # another choice of it failed in this very step
+        if isinstance(sample, ValueError):
+            self._fail_request(request, sample)
+            return
         try:
             output = choice.accept(sample, now)
         except Exception as error:

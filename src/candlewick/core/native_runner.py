@@ -120,25 +120,38 @@ class NativeRunner:
         """A native sampler for one choice."""
         return new_native_sampler(params, self.vocab_size, seed, choice, prompt_ids)
 
-    def sample(self, samplers: Sequence[TokenSampler]) -> Sequence[Sample]:
-        """Draw natively, one token a row."""
-        from candlewick import _kernels
-
-        token_ids, logprobs, top_ids, top_logprobs = _kernels.sample_rows(
-            self.logits(), list(samplers), None, 1
-        )
-        return [
-            Sample(
-                int(token_id),
-                float(logprob),
-                tuple((int(i), float(value)) for i, value in zip(ids, values, strict=True) if i >= 0),
-            )
-            for token_id, logprob, ids, values in zip(token_ids, logprobs, top_ids, top_logprobs, strict=True)
-        ]
+    def sample(self, samplers: Sequence[TokenSampler]) -> Sequence[Sample | ValueError]:
+        """Draw natively, one token a row; a row without a single finite logit gives an error of its own."""
+        logits = self.logits()
+        try:
+            return _draw(logits, samplers)
+        except ValueError:
+            return [_draw_alone(logits[row : row + 1], sampler) for row, sampler in enumerate(samplers)]
 
     def close(self) -> None:
         """Give weights and cache back."""
         self._program = None
+
+
+def _draw(logits: npt.NDArray[np.float32], samplers: Sequence[TokenSampler]) -> list[Sample]:
+    from candlewick import _kernels
+
+    token_ids, logprobs, top_ids, top_logprobs = _kernels.sample_rows(logits, list(samplers), None, 1)
+    return [
+        Sample(
+            int(token_id),
+            float(logprob),
+            tuple((int(i), float(value)) for i, value in zip(ids, values, strict=True) if i >= 0),
+        )
+        for token_id, logprob, ids, values in zip(token_ids, logprobs, top_ids, top_logprobs, strict=True)
+    ]
+
+
+def _draw_alone(logits: npt.NDArray[np.float32], sampler: TokenSampler) -> Sample | ValueError:
+    try:
+        return _draw(logits, [sampler])[0]
+    except ValueError as error:
+        return error
 
 
 def _pool_size(model: ModelConfig, config: EngineConfig, max_context: int) -> tuple[int, int]:

@@ -38,8 +38,11 @@ class ModelRunner(Protocol):
     ) -> TokenSampler:
         """Sampling state for choice number ``choice`` of a request."""
 
-    def sample(self, samplers: Sequence[TokenSampler]) -> Sequence[Sample]:
+    def sample(self, samplers: Sequence[TokenSampler]) -> Sequence[Sample | ValueError]:
         """Draw a token for every logit row of the last :meth:`execute`, in the same order.
+
+        A row that no token can be drawn from (a model with NaN in its weights) gives the error instead: it ends
+        that request, and no other.
 
         The samplers are not advanced: the engine calls ``accept`` for each token that it keeps.
         """
