@@ -9,10 +9,6 @@
 #include <unistd.h>
 #endif
 
-#if defined(_MSC_VER) && (defined(_M_X64) || defined(_M_IX86))
-#include <intrin.h>
-#endif
-
 namespace candlewick {
 
 extern const Kernels scalar_kernels;
@@ -25,22 +21,6 @@ Kernels make_amx_kernels();
 
 namespace {
 
-#if defined(_MSC_VER)
-bool cpu_bit(int leaf, int reg, int bit) {
-    int registers[4];
-    __cpuidex(registers, leaf, 0);
-    return (registers[reg] >> bit) & 1;
-}
-// The system must save the wide registers too: bits of XCR0.
-bool system_saves(unsigned long long mask) { return cpu_bit(1, 2, 27) && (_xgetbv(0) & mask) == mask; }
-bool has_avx2() {
-    return system_saves(0x6) && cpu_bit(7, 1, 5) && cpu_bit(1, 2, 12) && cpu_bit(1, 2, 29);
-}
-bool has_avx512() {
-    return has_avx2() && system_saves(0xe6) && cpu_bit(7, 1, 16) && cpu_bit(7, 1, 17) && cpu_bit(7, 1, 30) &&
-           cpu_bit(7, 1, 31) && cpu_bit(7, 2, 1) && cpu_bit(7, 2, 11);
-}
-#else
 bool has_avx2() {
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
 }
@@ -49,7 +29,6 @@ bool has_avx512() {
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
            __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vnni");
 }
-#endif
 
 #if defined(CANDLEWICK_AMX)
 // The tiles' state is large, so Linux wants to be asked before a process uses them (Documentation/arch/x86/xstate.rst).
