@@ -21,9 +21,17 @@ Point = tuple[float, float]
 
 
 def read_points(log: Path) -> list[Point]:
-    """The (tokens, loss) pairs of a run's log, in order."""
-    entries = [json.loads(line) for line in log.read_text().splitlines()]
-    return [(entry["tokens"] / 1e6, entry["loss"]) for entry in entries if "loss" in entry]
+    """The (tokens, loss) pairs of a run's log, in order, without what a resumed run did again."""
+    points: list[Point] = []
+    for line in log.read_text().splitlines():
+        entry = json.loads(line)
+        if "loss" not in entry:
+            continue
+        tokens = entry["tokens"] / 1e6
+        while points and points[-1][0] >= tokens:
+            points.pop()
+        points.append((tokens, entry["loss"]))
+    return points
 
 
 def draw(points: Sequence[Point]) -> str:

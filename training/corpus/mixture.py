@@ -33,15 +33,15 @@ def mixed_chat(chance: Chance) -> Dialogue:
 
 WEIGHTS: tuple[tuple[Maker, float], ...] = (
     (smalltalk, 0.05),
-    (candlewick_question, 0.16),
+    (candlewick_question, 0.15),
     (arithmetic, 0.20),
-    (tool_choice, 0.21),
-    (tool_answer, 0.08),
+    (tool_choice, 0.17),
+    (tool_answer, 0.07),
     (no_tool, 0.04),
-    (two_calls, 0.04),
+    (two_calls, 0.03),
     (recall, 0.09),
     (outside, 0.04),
-    (word_task, 0.06),
+    (word_task, 0.14),
     (mixed_chat, 0.03),
 )
 

@@ -22,7 +22,7 @@ _FIRST = (
 
 
 def repeat(chance: Chance) -> Dialogue:
-    text = words.phrase(chance, 5)
+    text = words.phrase(chance, chance.one((5, 16)))
     messages = (
         Message("user", chance.mine(_REPEAT).format(text)),
         Message("assistant", text, "I repeat the words."),
@@ -48,5 +48,5 @@ def first_word(chance: Chance) -> Dialogue:
 
 
 def word_task(chance: Chance) -> Dialogue:
-    """Repeat words, compare numbers or pick a word."""
-    return chance.one((repeat, larger, first_word))(chance)
+    """Repeat words, compare numbers or pick a word; mostly repeat, since that teaches copying soonest."""
+    return chance.one((repeat, repeat, repeat, larger, first_word))(chance)
