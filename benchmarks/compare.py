@@ -80,7 +80,7 @@ class Candlewick:
 class LlamaCpp:
     name = "llama.cpp"
 
-    def __init__(self, path: Path, max_tokens: int, threads: int) -> None:
+    def __init__(self, path: Path, max_tokens: int, threads: int, repacks: bool) -> None:
         import llama_cpp
 
         self._api = llama_cpp
@@ -88,9 +88,9 @@ class LlamaCpp:
         silence = llama_cpp.llama_log_callback(lambda level, text, data: None)
         llama_cpp.llama_log_set(silence, None)
         self._silence = silence
-        self._model = llama_cpp.llama_model_load_from_file(
-            str(path).encode(), llama_cpp.llama_model_default_params()
-        )
+        loading = llama_cpp.llama_model_default_params()
+        loading.use_extra_bufts = repacks
+        self._model = llama_cpp.llama_model_load_from_file(str(path).encode(), loading)
         settings = llama_cpp.llama_context_default_params()
         settings.n_ctx = 8192
         settings.n_batch = settings.n_ubatch = max_tokens
@@ -176,11 +176,17 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=available_cores())
     parser.add_argument("--json", action="store_true")
+    parser.add_argument(
+        "--no-repacking",
+        action="store_true",
+        help="llama.cpp with its weights as in the file (its AMX form crashes in llama-cpp-python 0.3.36)",
+    )
     arguments = parser.parse_args()
     streams = [int(n) for n in arguments.streams.split(",")]
     most = max(arguments.prompt, HISTORY)
-    sides = [side(arguments.model, most, arguments.threads) for side in (Candlewick, LlamaCpp)]
-    results = compare(sides[0], sides[1], arguments.prompt, streams, arguments.rounds)
+    ours = Candlewick(arguments.model, most, arguments.threads)
+    theirs = LlamaCpp(arguments.model, most, arguments.threads, repacks=not arguments.no_repacking)
+    results = compare(ours, theirs, arguments.prompt, streams, arguments.rounds)
     if arguments.json:
         print(json.dumps([asdict(result) for result in results], indent=2))
         return
