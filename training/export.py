@@ -16,11 +16,12 @@ from typing import Any
 
 import gguf
 import numpy as np
-import text_tokens
 import torch
+from tokenizers import Tokenizer
+
+import text_tokens
 from chat_format import CONTROL, END_OF_TURN, MARKERS, TEMPLATE
 from model import ModelShape, TinyModel
-from tokenizers import Tokenizer
 from train import RUNS
 
 NAME = "Candlewick Tiny"

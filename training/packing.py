@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+
 from chat_format import render
 from corpus.chance import Chance
 from corpus.dialogue import Dialogue
 from corpus.mixture import dialogue
 from model import FORBIDDEN
-from tokenizers import Tokenizer
-from torch import Tensor
 
 PROMPT_WEIGHT = 0.1
 """Loss on the prompt's tokens, next to 1 for the answer's: a little of it teaches the language and copying

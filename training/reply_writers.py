@@ -11,8 +11,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-import text_tokens
 import torch
+
+import text_tokens
 from chat_format import END_OF_TURN, render, to_request
 from corpus.dialogue import Dialogue
 from export import load_checkpoint

@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import jinja2
 import minijinja
+
 import text_tokens
 import train
 from chat_format import TEMPLATE, render, to_request

@@ -12,10 +12,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+
 from chat_format import CONTROL, MARKERS, render
 from corpus.chance import Chance
 from corpus.mixture import dialogue
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 PATH = Path(__file__).with_name("tokenizer.json")
 VOCABULARY = 2048

@@ -22,14 +22,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import text_tokens
 import torch
+from tokenizers import Tokenizer
+from torch.nn import functional
+
+import text_tokens
 from corpus.chance import Chance
 from corpus.mixture import dialogue
 from model import ModelShape, TinyModel, causal_mask
 from packing import Batch, encode, make_batch
-from tokenizers import Tokenizer
-from torch.nn import functional
 
 RUNS = Path(__file__).with_name("runs")
 BATCHES_PER_STEP = 1
