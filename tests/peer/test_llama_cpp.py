@@ -5,6 +5,7 @@ Installed by hand, since it is compiled for ten minutes: ``pip install llama-cpp
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +84,10 @@ def greedy(path: Path, prompt_ids: list[int]) -> list[int]:
     return ids[len(prompt_ids) :]
 
 
+def their_greedy(model, prompt_ids: list[int]) -> list[int]:
+    return list(itertools.islice(model.generate(prompt_ids, temp=0.0, repeat_penalty=1.0), NUM_TOKENS))
+
+
 @pytest.fixture(scope="module")
 def builtin() -> Path:
     return resolve_model("builtin")
@@ -95,12 +100,19 @@ def test_the_built_in_model_is_tokenised_and_continued_alike(builtin):
     prompt = "<|im_start|>user\nWhat is 17 + 25?<|im_end|>\n<|im_start|>assistant\n"
     ids = tokenizer.encode(prompt, parse_special=True)
     assert ids == theirs.tokenize(prompt.encode(), add_bos=False, special=True)
-    expected = []
-    for token in theirs.generate(ids, temp=0.0, repeat_penalty=1.0):
-        expected.append(token)
-        if len(expected) == NUM_TOKENS:
-            break
-    assert greedy(builtin, ids) == expected
+    assert greedy(builtin, ids) == their_greedy(theirs, ids)
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize("architecture", ["smollm3", "llama", "qwen2", "qwen3"])
+def test_small_models_are_continued_alike(architecture, tmp_path):
+    pytest.importorskip("transformers")
+    from reference.export_transformers import export_gguf
+    from reference.random_models import random_model
+
+    path = export_gguf(random_model(architecture), tmp_path / "model.gguf", "F32")
+    ids = [int(i) for i in np.random.default_rng(1).integers(0, 256, 30)]
+    assert greedy(path, ids) == their_greedy(their_model(path), ids)
 
 
 @pytest.mark.reference
