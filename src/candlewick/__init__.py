@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         InvalidRequestError,
         ModelLoadError,
         ModelNotFoundError,
+        StoreError,
         TemplateError,
         UnsupportedModelError,
     )
@@ -82,6 +83,7 @@ _HOMES = {
         "InvalidRequestError",
         "ModelLoadError",
         "ModelNotFoundError",
+        "StoreError",
         "TemplateError",
         "UnsupportedModelError",
     ),
@@ -115,6 +117,7 @@ __all__ = [
     "Output",
     "ResponseToken",
     "Start",
+    "StoreError",
     "TemplateError",
     "ThinkingEnd",
     "ThinkingStart",

@@ -9,10 +9,11 @@
     ├── InvalidRequestError         a request can't be honoured as asked (names the parameter); also a ValueError
     │   ├── ContextOverflowError    prompt and max_tokens do not fit into the context
     │   └── TemplateError           the chat template refused the messages, or is itself broken
-    └── EngineError                 the engine can't serve at present
-        ├── EngineOverloaded        the waiting queue is full or the wait was too long
-        ├── EngineClosed            the engine was closed, or closed while the request ran
-        └── EngineFailed            a step failed for good; ``__cause__`` tells why
+    ├── EngineError                 the engine can't serve at present
+    │   ├── EngineOverloaded        the waiting queue is full or the wait was too long
+    │   ├── EngineClosed            the engine was closed, or closed while the request ran
+    │   └── EngineFailed            a step failed for good; ``__cause__`` tells why
+    └── StoreError                  the database can't be opened, is of a newer version, or fails
 
 Every message says what failed, the value seen and what to do.
 """
@@ -78,3 +79,7 @@ class EngineClosed(EngineError):
 
 class EngineFailed(EngineError):
     """A step failed for good; all pending requests receive this, with the cause."""
+
+
+class StoreError(CandlewickError):
+    """The database can't be opened, holds tables of a newer version, or fails."""
