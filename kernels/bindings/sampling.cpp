@@ -49,13 +49,27 @@ void raise_failures(const std::vector<Sampled>& samples) {
     }
 }
 
+// Rows that are named are drawn from at the same time, so none may be named twice.
+void require_distinct_rows(const Ids& row_numbers, size_t num_logits) {
+    std::vector<bool> seen(num_logits);
+    for (size_t i = 0; i < row_numbers.size(); ++i) {
+        const int32_t row = row_numbers.data()[i];
+        require(row >= 0 && size_t(row) < num_logits,
+                "rows[" + std::to_string(i) + "] is " + std::to_string(row) + ", the logits have " +
+                    std::to_string(num_logits) + " rows");
+        require(!seen[size_t(row)], "rows names row " + std::to_string(row) + " twice");
+        seen[size_t(row)] = true;
+    }
+}
+
 nb::tuple sample(Logits logits, const std::vector<const Sampler*>& samplers, std::optional<Masks> allowed,
-                 int num_threads) {
-    const size_t rows = logits.shape(0);
+                 int num_threads, std::optional<Ids> row_numbers) {
+    const size_t rows = row_numbers ? row_numbers->size() : logits.shape(0);
     const size_t vocab_size = logits.shape(1);
     const auto text = [](auto n) { return std::to_string(n); };
     require(samplers.size() == rows,
             "there must be one sampler a row of logits, got " + text(samplers.size()) + " for " + text(rows));
+    if (row_numbers) require_distinct_rows(*row_numbers, logits.shape(0));
     size_t most = 0;
     for (size_t row = 0; row < rows; ++row) {
         require(samplers[row] != nullptr, "samplers[" + text(row) + "] is None");
@@ -76,7 +90,8 @@ nb::tuple sample(Logits logits, const std::vector<const Sampler*>& samplers, std
     {
         nb::gil_scoped_release release;
         samples = sample_rows(*find_kernels(""), samplers, logits.data(), int(vocab_size),
-                              allowed ? allowed->data() : nullptr, num_threads);
+                              row_numbers ? row_numbers->data() : nullptr, allowed ? allowed->data() : nullptr,
+                              num_threads);
     }
     raise_failures(samples);
 
@@ -126,7 +141,9 @@ void bind_sampling(nb::module_& m) {
         .def("retract", &Sampler::retract, "token_id"_a, "Undo an accept of this token.")
         .def_prop_ro("num_accepted", &Sampler::num_accepted);
     m.def("sample_rows", &sample, "logits"_a.noconvert(), "samplers"_a, "allowed"_a = nb::none(), "num_threads"_a = 1,
-          "Draw a token for each row of logits (float32 [R, V], may be modified): token ids [R], their log-probabilities "
+          "rows"_a = nb::none(),
+          "Draw a token with each of R samplers, from the row of logits (float32 [most, V], may be modified) that rows "
+          "names, or one after the other: token ids [R], their log-probabilities "
           "[R] (NaN unless asked for), and the most likely ids and their log-probabilities [R, most] (-1 and -inf where "
           "a row asked for fewer). Raises ValueError, naming the row, when a row has no finite or no allowed logit. "
           "Runs without the GIL: a sampler must not be advanced by another thread meanwhile.");

@@ -281,15 +281,17 @@ void sample_row(const Kernels& kernels, const Sampler& sampler, float* logits, c
 }
 
 std::vector<Sampled> sample_rows(const Kernels& kernels, const std::vector<const Sampler*>& samplers, float* logits,
-                                 int vocab_size, const uint32_t* allowed, int num_threads) {
+                                 int vocab_size, const int32_t* rows, const uint32_t* allowed, int num_threads) {
     const size_t words = (size_t(vocab_size) + 31) / 32;
     std::vector<Sampled> out(samplers.size());
     std::atomic<size_t> next{0};
     const auto work = [&] {
         thread_local SamplingWorkspace workspace;
-        for (size_t row = next++; row < samplers.size(); row = next++)
-            sample_row(kernels, *samplers[row], logits + row * size_t(vocab_size),
-                       allowed == nullptr ? nullptr : allowed + row * words, workspace, out[row]);
+        for (size_t i = next++; i < samplers.size(); i = next++) {
+            const size_t row = rows == nullptr ? i : size_t(rows[i]);
+            sample_row(kernels, *samplers[i], logits + row * size_t(vocab_size),
+                       allowed == nullptr ? nullptr : allowed + i * words, workspace, out[i]);
+        }
     };
     std::vector<std::thread> threads;
     try {

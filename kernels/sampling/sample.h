@@ -39,9 +39,9 @@ struct SamplingWorkspace {
 void sample_row(const Kernels& kernels, const Sampler& sampler, float* logits, const uint32_t* allowed,
                 SamplingWorkspace& workspace, Sampled& out);
 
-// All rows of `logits` [rows, vocab_size], row r with samplers[r] and the r-th row of `allowed` [rows, vocab_size / 32
-// rounded up] (or null), by up to `num_threads` threads.
+// A token for each sampler: samplers[r] draws from row rows[r] (r if null) of `logits` [most, vocab_size] and the r-th row
+// of `allowed` [samplers, vocab_size / 32 rounded up] (or null), by up to `num_threads` threads. No row is named twice.
 std::vector<Sampled> sample_rows(const Kernels& kernels, const std::vector<const Sampler*>& samplers, float* logits,
-                                 int vocab_size, const uint32_t* allowed, int num_threads);
+                                 int vocab_size, const int32_t* rows, const uint32_t* allowed, int num_threads);
 
 }    // namespace candlewick

@@ -75,8 +75,8 @@ void test_sampling() {
         for (const bool masked : {false, true}) {
             const auto run = [&](const Kernels& kernels, int num_threads) {
                 auto copy = logits;
-                return sample_rows(kernels, samplers, copy.data(), vocab_size, masked ? allowed.data() : nullptr,
-                                   num_threads);
+                return sample_rows(kernels, samplers, copy.data(), vocab_size, nullptr,
+                                   masked ? allowed.data() : nullptr, num_threads);
             };
             const auto expected = run(specification(), 1);
             for (const Sampled& one : expected)
@@ -86,6 +86,20 @@ void test_sampling() {
                     check(same(run(*kernels, num_threads), expected),
                           std::string("sampling ") + kernels->name + " of " + std::to_string(vocab_size) + " with " +
                               std::to_string(num_threads) + " threads");
+
+            // The same rows in another place, named by their numbers.
+            std::vector<int32_t> places(rows);
+            std::vector<float> moved(logits.size());
+            for (int row = 0; row < rows; ++row) {
+                places[size_t(row)] = (row * 7 + 3) % rows;
+                std::copy(logits.begin() + std::ptrdiff_t(row) * vocab_size,
+                          logits.begin() + std::ptrdiff_t(row + 1) * vocab_size,
+                          moved.begin() + std::ptrdiff_t(places[size_t(row)]) * vocab_size);
+            }
+            check(same(sample_rows(specification(), samplers, moved.data(), vocab_size, places.data(),
+                                   masked ? allowed.data() : nullptr, 1),
+                       expected),
+                  "rows that are named");
         }
     }
 }

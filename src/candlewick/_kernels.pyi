@@ -109,9 +109,15 @@ class Sampler:
     def num_accepted(self) -> int: ...
 
 def sample_rows(
-    logits: Floats, samplers: Sequence[object], allowed: Words | None = None, num_threads: int = 1
+    logits: Floats,
+    samplers: Sequence[object],
+    allowed: Words | None = None,
+    num_threads: int = 1,
+    rows: Ints | None = None,
 ) -> tuple[Ints, Floats, Ints, Floats]:
     """Token ids [R], log-probabilities [R], and the most likely ids and theirs [R, most]; draws, does not accept.
+
+    Sampler r draws from row ``rows[r]`` of the logits (``r`` if ``None``) and the r-th row of ``allowed``.
 
     Raises ValueError, naming the row, when a row has no finite or no allowed logit.
     """

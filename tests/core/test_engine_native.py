@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -66,10 +67,10 @@ def write_model(path: Path, tensor_type: str, poisoned_token: int | None = None)
     return path
 
 
-def new_engine(path: Path, *, num_blocks: int = 200, **config: int) -> InferenceEngine:
+def new_engine(path: Path, *, num_blocks: int = 200, **config: Any) -> InferenceEngine:
     from candlewick.core.native_runner import NativeRunner
 
-    settings = EngineConfig(kv_cache_bytes=num_blocks * BLOCK_BYTES, **config)  # type: ignore[arg-type]
+    settings = EngineConfig(kv_cache_bytes=num_blocks * BLOCK_BYTES, **config)
     with GGUFFile.open(path) as file:
         runner = NativeRunner.load(file, settings)
     return InferenceEngine(runner, ByteTokenizer(), settings)  # type: ignore[arg-type]
@@ -112,10 +113,10 @@ def model_path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
 
 @pytest.fixture(scope="module")
 def alone(model_path: Path) -> list[Bits]:
-    """Each request's answer on an engine where nothing has run before it."""
+    """Each request's answer on an engine that guesses nothing and where nothing has run before it."""
     answers = []
     for request in requests():
-        with new_engine(model_path, num_threads=1) as engine:
+        with new_engine(model_path, num_threads=1, speculation=None) as engine:
             answers.append(bits(engine.submit(*request).result()[0]))
     assert len({tuple(answer) for answer in answers}) == len(answers), "the answers must tell requests apart"
     return answers
@@ -131,6 +132,41 @@ def test_in_a_crowd_with_a_cold_and_a_warm_cache(
         num_hits = engine.stats().prefix_hit_tokens
         assert run_together(engine) == alone
         assert engine.stats().prefix_hit_tokens > 2 * num_hits
+
+
+def test_with_right_and_wrong_guesses(model_path: Path) -> None:
+    # A random model repeats nothing by itself; a reward for repetition makes it do so, on and off.
+    asked = [
+        (
+            [i, 2, 3] * 7,
+            GenerationParams(
+                temperature=[0.0, 0.7][i % 2],
+                repetition_penalty=0.3,
+                max_tokens=60,
+                seed=i,
+                ignore_eos=True,
+                logprobs=3,
+            ),
+        )
+        for i in range(6)
+    ]
+    with new_engine(model_path, speculation=None) as engine:
+        expected = [bits(engine.submit(*request).result()[0]) for request in asked]
+        num_steps = engine.stats().steps
+        assert engine.stats().draft_tokens == 0
+    with new_engine(model_path) as engine:
+        assert [bits(engine.submit(*request).result()[0]) for request in asked] == expected
+        stats = engine.stats()
+        assert stats.draft_tokens > stats.accepted_draft_tokens > 0
+        assert stats.steps == num_steps - stats.accepted_draft_tokens
+        generations = [engine.submit(*request) for request in asked]
+        assert [bits(generation.result()[0]) for generation in generations] == expected
+    with new_engine(model_path, num_blocks=12, max_step_tokens=9) as engine:
+        generations = [engine.submit(*request) for request in asked]
+        assert [bits(generation.result()[0]) for generation in generations] == expected
+        stats = engine.stats()
+        assert stats.preemptions > 0
+        assert stats.accepted_draft_tokens > 0
 
 
 def test_after_preemptions(model_path: Path, alone: list[Bits]) -> None:

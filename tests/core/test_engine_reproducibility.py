@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scripted_runner import ByteTokenizer, ScriptedRunner, direct
+from scripted_runner import ByteTokenizer, NextToken, ScriptedRunner, direct, hashed, repetitive
 
 from candlewick.core.batch import BLOCK_SIZE, Batch
-from candlewick.core.config import EngineConfig
+from candlewick.core.config import EngineConfig, Speculation
 from candlewick.core.engine import Generation, InferenceEngine
 from candlewick.core.params import GenerationParams
 
@@ -36,7 +36,7 @@ def requests(draw: st.DrawFn, *, max_tokens: int) -> Asked:
     return Asked(shared + own, params, draw(st.none() | st.integers(0, 10)))
 
 
-def check(asked: Asked, generation: Generation) -> None:
+def check(asked: Asked, generation: Generation, next_token: NextToken) -> None:
     """Read ``generation`` as ``asked``, and compare each choice with the model's own answer."""
     tokens: dict[int, list[int]] = {index: [] for index in range(asked.params.n)}
     reasons = {}
@@ -48,7 +48,7 @@ def check(asked: Asked, generation: Generation) -> None:
         if output.finish_reason:
             reasons[output.index] = output.finish_reason
     for index in range(asked.params.n):
-        expected = direct(asked.prompt_ids, asked.params, index)
+        expected = direct(asked.prompt_ids, asked.params, index, next_token)
         if reasons[index] == "cancelled":
             assert asked.cancel_after is not None
             assert tokens[index] == expected[: len(tokens[index])]
@@ -57,18 +57,25 @@ def check(asked: Asked, generation: Generation) -> None:
             assert reasons[index] == "length"
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     asked=st.lists(requests(max_tokens=6 * BLOCK_SIZE), min_size=1, max_size=12),
     num_blocks=st.integers(6, 30),
     max_running=st.integers(1, 8),
     max_step_tokens=st.integers(1, 100),
+    next_token=st.sampled_from([hashed, repetitive]),
+    speculation=st.sampled_from(["prompt_lookup", None]),
 )
-def test_alone_crowded_chunked_preempted_warm_or_beside_cancelled_neighbours(
-    asked: list[Asked], num_blocks: int, max_running: int, max_step_tokens: int
+def test_alone_crowded_chunked_preempted_warm_speculating_or_beside_cancelled_neighbours(
+    asked: list[Asked],
+    num_blocks: int,
+    max_running: int,
+    max_step_tokens: int,
+    next_token: NextToken,
+    speculation: Speculation | None,
 ) -> None:
-    runner = ScriptedRunner(num_blocks=num_blocks)
-    config = EngineConfig(max_running=max_running, max_step_tokens=max_step_tokens)
+    runner = ScriptedRunner(num_blocks=num_blocks, next_token=next_token)
+    config = EngineConfig(max_running=max_running, max_step_tokens=max_step_tokens, speculation=speculation)
     with InferenceEngine(runner, ByteTokenizer(), config) as engine:  # type: ignore[arg-type]
         scheduler = engine._thread._scheduler
 
@@ -80,7 +87,7 @@ def test_alone_crowded_chunked_preempted_warm_or_beside_cancelled_neighbours(
         for _ in range(2):  # the second time with a warm prefix cache
             generations = [engine.submit(request.prompt_ids, request.params) for request in asked]
             for request, generation in zip(asked, generations, strict=True):
-                check(request, generation)
+                check(request, generation, next_token)
         stats = engine.stats()
         assert (stats.running, stats.waiting, stats.blocks_used) == (0, 0, 0)
         assert stats.blocks_cached + stats.blocks_free == num_blocks
@@ -94,3 +101,20 @@ def test_preemption_really_happens_and_changes_nothing() -> None:
             (choice,) = generation.result()
             assert list(choice.token_ids) == direct([i] * 20, params)
         assert engine.stats().preemptions > 0
+
+
+def test_right_guesses_save_steps_and_change_nothing() -> None:
+    params = GenerationParams(max_tokens=200, temperature=1, seed=1)
+    num_steps = {}
+    for speculation in ("prompt_lookup", None):
+        runner = ScriptedRunner(next_token=repetitive)
+        config = EngineConfig(speculation=speculation)
+        with InferenceEngine(runner, ByteTokenizer(), config) as engine:  # type: ignore[arg-type]
+            (choice,) = engine.submit([5] * 20, params).result()
+            stats = engine.stats()
+        assert list(choice.token_ids) == direct([5] * 20, params, next_token=repetitive)
+        assert stats.generated_tokens == 200
+        assert stats.steps + stats.accepted_draft_tokens == 200
+        num_steps[speculation] = stats.steps
+        assert (stats.draft_tokens > stats.accepted_draft_tokens > 0) == (speculation is not None)
+    assert num_steps["prompt_lookup"] < 0.7 * num_steps[None]

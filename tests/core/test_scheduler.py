@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import zlib
+from collections.abc import Callable
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from candlewick.core.batch import BLOCK_SIZE
-from candlewick.core.scheduler import ScheduledStep, Scheduler
+from candlewick.core.scheduler import ScheduledChunk, ScheduledStep, Scheduler
 from candlewick.core.sequence import Sequence, SequenceState
 
 
@@ -33,17 +35,29 @@ class Pool:
         del self.targets[sequence]
         self.scheduler.finish(sequence)
 
-    def step(self) -> ScheduledStep:
-        step = self.scheduler.schedule()
+    def step(self, draft: Callable[[Sequence], list[int]] = lambda sequence: []) -> ScheduledStep:
+        step = self.scheduler.schedule({sequence: draft(sequence) for sequence in self.scheduler.running})
         self.scheduler.check_integrity()
-        for chunk in step.chunks:
-            sequence = chunk.sequence
-            for position in range(sequence.num_computed, sequence.num_computed + chunk.num_tokens):
-                place = sequence.block_table[position // BLOCK_SIZE], position % BLOCK_SIZE
-                self._slots[place] = sequence.token_ids[position]
-        sampled = step.sampled_sequences()
+        batch = step.to_batch()
+        for row, (start, end) in enumerate(itertools.pairwise(batch.query_starts)):
+            for token_id, position in zip(
+                batch.token_ids[start:end], batch.positions[start:end], strict=True
+            ):
+                place = int(batch.block_tables[row, position // BLOCK_SIZE]), int(position) % BLOCK_SIZE
+                self._slots[place] = int(token_id)
+        sampled = step.sampled_chunks()
+        assert [row for _, row in sampled] + [len(batch.logit_rows)] == list(
+            itertools.accumulate((1 + len(chunk.draft_ids) for chunk, _ in sampled), initial=0)
+        )
         self.scheduler.complete(step)
-        for sequence in sampled:
+        for chunk, _ in sampled:
+            self._draw(chunk)
+        self.scheduler.check_integrity()
+        return step
+
+    def _draw(self, chunk: ScheduledChunk) -> None:
+        sequence = chunk.sequence
+        for draft_id in (*chunk.draft_ids, None):
             context = [
                 self._slots[sequence.block_table[position // BLOCK_SIZE], position % BLOCK_SIZE]
                 for position in range(sequence.num_computed)
@@ -52,8 +66,10 @@ class Pool:
             sequence.append(next_token(context))
             if sequence.num_generated == self.targets[sequence]:
                 self.cancel(sequence)
-        self.scheduler.check_integrity()
-        return step
+                return
+            if sequence.token_ids[-1] != draft_id:
+                return
+            self.scheduler.accept_draft(sequence)
 
     def run_to_end(self, max_steps: int = 10_000) -> int:
         for num_steps in range(max_steps):
@@ -96,6 +112,23 @@ class ArrivalsAndCancellations(RuleBasedStateMachine):
             if self.scheduler.has_work:
                 self.check_step(self.pool.step())
 
+    @precondition(lambda self: self.scheduler.has_work)
+    @rule(num_right=st.integers(0, 20), num_wrong=st.integers(0, 20))
+    def step_with_guesses(self, num_right: int, num_wrong: int) -> None:
+        def draft(sequence: Sequence) -> list[int]:
+            context = list(sequence.token_ids)
+            for _ in range(min(num_right, self.pool.targets[sequence] - sequence.num_generated - 1)):
+                context.append(next_token(context))
+            return [*context[sequence.num_tokens :], *[9] * num_wrong]
+
+        before = {sequence: sequence.num_generated for sequence in self.pool.targets}
+        step = self.pool.step(draft)
+        self.check_step(step)
+        for chunk in step.chunks:
+            if chunk.draft_ids:
+                assert before[chunk.sequence] < chunk.sequence.num_generated
+                assert chunk.sequence.num_generated <= before[chunk.sequence] + num_right + 1
+
     @precondition(lambda self: self.pool.targets)
     @rule(data=st.data())
     def cancel(self, data: st.DataObject) -> None:
@@ -112,7 +145,11 @@ class ArrivalsAndCancellations(RuleBasedStateMachine):
                 assert self.scheduler.blocks.num_held == 0
 
     def check_step(self, step: ScheduledStep) -> None:
-        assert 0 < sum(chunk.num_tokens for chunk in step.chunks) <= self.scheduler.max_step_tokens
+        assert (
+            0
+            < sum(chunk.num_tokens + len(chunk.draft_ids) for chunk in step.chunks)
+            <= self.scheduler.max_step_tokens
+        )
         assert len({chunk.sequence for chunk in step.chunks}) == len(step.chunks)
 
     def teardown(self) -> None:
@@ -251,3 +288,38 @@ def test_the_next_turn_finds_prompt_and_answer() -> None:
 
 def test_more_running_than_step_tokens_is_not_asked_for() -> None:
     assert Scheduler(8, max_running=32, max_step_tokens=4).max_running == 4
+
+
+def test_right_guesses_come_out_of_one_step() -> None:
+    pool = Pool(Scheduler(64, max_running=8, max_step_tokens=64))
+    sequence = pool.add([1] * 14, num_tokens=40)
+    pool.step()
+    right = list(sequence.token_ids)
+    for _ in range(8):
+        right.append(next_token(right))
+    pool.step(lambda sequence: right[15:])
+    assert sequence.token_ids[:-1] == right
+    assert (sequence.num_pending, len(sequence.block_table)) == (1, 2)
+    pool.run_to_end()
+    # The block that guesses filled is found like any other.
+    again = pool.add([*sequence.token_ids[:20], 3], num_tokens=1)
+    pool.run_to_end()
+    assert again.num_cached == BLOCK_SIZE
+
+
+def test_nobody_gives_way_for_a_guess() -> None:
+    pool = Pool(Scheduler(3, max_running=4, max_step_tokens=64))
+    old, young = pool.add([1] * 14, num_tokens=30), pool.add([2] * 14, num_tokens=10)
+    pool.step()
+    step = pool.step(lambda sequence: [9] * 40)
+    assert [(chunk.sequence, len(chunk.draft_ids)) for chunk in step.chunks] == [(old, 1), (young, 1)]
+    assert pool.scheduler.num_preemptions == 0
+
+
+def test_guesses_leave_half_of_the_step_to_prompts() -> None:
+    pool = Pool(Scheduler(64, max_running=4, max_step_tokens=21))
+    pool.add([1], num_tokens=30)
+    pool.step()
+    pool.add([2] * 100, num_tokens=1)
+    step = pool.step(lambda sequence: [9] * 40)
+    assert [(chunk.num_tokens, len(chunk.draft_ids)) for chunk in step.chunks] == [(1, 10), (10, 0)]

@@ -64,6 +64,11 @@ class Choice:
         self._started_at: float | None = None
         self._first_token_at: float | None = None
 
+    @property
+    def num_remaining(self) -> int:
+        """Tokens that may still come."""
+        return self._max_tokens - self.sequence.num_generated
+
     def start(self, now: float) -> None:
         """Note when the choice first became part of a step; later calls change nothing."""
         if self._started_at is None:

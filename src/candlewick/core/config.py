@@ -8,6 +8,7 @@ from typing import Literal
 from candlewick.core.errors import InvalidRequestError
 
 CacheType = Literal["f16", "f32"]
+Speculation = Literal["prompt_lookup"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +30,9 @@ class EngineConfig:
     """Requests that may queue; one more raises :class:`~candlewick.core.errors.EngineOverloaded`."""
     max_step_tokens: int = 512
     """Token budget of one step: decodes first, then prefill chunks."""
+    speculation: Speculation | None = "prompt_lookup"
+    """Compute guesses at the next tokens along with each step, where that pays; never changes an answer.
+    ``prompt_lookup`` guesses that texts repeat themselves; ``None`` guesses nothing."""
     num_threads: int | None = None
     """Worker threads; ``None``: the cores this process may use."""
     isa: str | None = None
@@ -47,4 +51,8 @@ class EngineConfig:
         if self.kv_cache_type not in ("f16", "f32"):
             raise InvalidRequestError(
                 f"kv_cache_type must be 'f16' or 'f32', got {self.kv_cache_type!r}", "kv_cache_type"
+            )
+        if self.speculation not in ("prompt_lookup", None):
+            raise InvalidRequestError(
+                f"speculation must be 'prompt_lookup' or None, got {self.speculation!r}", "speculation"
             )

@@ -25,6 +25,10 @@ class EngineStats:
     prefix_hit_tokens: int = 0
     """Those of the prompt tokens that were found in the prefix cache."""
     generated_tokens: int = 0
+    draft_tokens: int = 0
+    """Guesses of speculative decoding that were computed."""
+    accepted_draft_tokens: int = 0
+    """Those that were right, each of which saved a step."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,8 +25,9 @@ from candlewick.core.output_stream import Output, OutputStream, Waiter, wake
 from candlewick.core.params import GenerationParams
 from candlewick.core.runner_protocol import ModelRunner
 from candlewick.core.sampling import Sample
-from candlewick.core.scheduler import Scheduler
-from candlewick.core.sequence import Sequence
+from candlewick.core.scheduler import ScheduledChunk, Scheduler
+from candlewick.core.sequence import Sequence, SequenceState
+from candlewick.core.speculation.speculator import Speculator
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +73,7 @@ class EngineThread:
         self._scheduler = Scheduler(
             runner.num_blocks, max_running=config.max_running, max_step_tokens=config.max_step_tokens
         )
+        self._speculator = Speculator() if config.speculation is not None else None
         # A SimpleQueue, because a handle's __del__ puts into it and may run at any point of any thread, this
         # one's included: its put() takes no lock that the interrupted code could hold.
         self._inbox: SimpleQueue[Request | _Cancel | _Stop] = SimpleQueue()
@@ -80,6 +82,8 @@ class EngineThread:
         self._num_arrivals = 0
         self._num_steps = 0
         self._num_generated_tokens = 0
+        self._num_drafts = 0
+        self._num_accepted_drafts = 0
         self._waiters: list[Waiter] = []
 
         # Between submit() and the thread: who may still queue, and whether there is somebody to queue for.
@@ -195,7 +199,7 @@ class EngineThread:
             self._end_choice(request, choice)
 
     def _step(self) -> None:
-        step = self._scheduler.schedule()
+        step = self._scheduler.schedule(self._drafts())
         now = time.perf_counter()
         for chunk in step.chunks:
             request, choice = self._choice_of[chunk.sequence]
@@ -204,19 +208,56 @@ class EngineThread:
         self._count_free_places()
         self._publish()
 
-        self._runner.execute(step.to_batch())
-        sequences = step.sampled_sequences()
-        chosen = [self._choice_of[sequence] for sequence in sequences]
-        samples = self._runner.sample([choice.sampler for _, choice in chosen]) if chosen else ()
+        batch = step.to_batch()
+        # The thread's own time: how long others had the processor says nothing about the step.
+        started_at = time.thread_time()
+        self._runner.execute(batch)
+        if self._speculator is not None and batch.num_tokens == len(batch.logit_rows):
+            self._speculator.observe(batch.num_tokens, time.thread_time() - started_at)
+        sampled = step.sampled_chunks()
+        self._num_drafts += sum(len(chunk.draft_ids) for chunk, _ in sampled)
         self._scheduler.complete(step)
-
         self._num_steps += 1
-        self._num_generated_tokens += len(chosen)
-        now = time.perf_counter()
-        for (request, choice), sample in zip(chosen, samples, strict=True):
-            self._accept(request, choice, sample, now)
+        self._draw(sampled)
         self._count_free_places()
         self._publish()
+
+    def _drafts(self) -> dict[Sequence, list[int]]:
+        if self._speculator is None:
+            return {}
+        return self._speculator.propose(
+            (sequence, self._choice_of[sequence][1].num_remaining)
+            for sequence in self._scheduler.running
+            if sequence.num_pending == 1
+        )
+
+    def _draw(self, sampled: list[tuple[ScheduledChunk, int]]) -> None:
+        """Draw a token for each chunk, and one more for each guess that turns out to be what was drawn."""
+        num_right = 0
+        while sampled:
+            drawing = [
+                (chunk, row, *self._choice_of[chunk.sequence])
+                for chunk, row in sampled
+                if chunk.sequence in self._choice_of  # a choice that fails takes its request's others along
+            ]
+            samples = self._runner.sample(
+                [choice.sampler for _, _, _, choice in drawing], [row + num_right for _, row, _, _ in drawing]
+            )
+            now = time.perf_counter()
+            sampled = []
+            for (chunk, row, request, choice), sample in zip(drawing, samples, strict=True):
+                self._accept(request, choice, sample, now)
+                if chunk.draft_ids[num_right:] and self._matches(chunk, num_right):
+                    self._scheduler.accept_draft(chunk.sequence)
+                    self._num_accepted_drafts += 1
+                    sampled.append((chunk, row))
+            num_right += 1
+
+    @staticmethod
+    def _matches(chunk: ScheduledChunk, index: int) -> bool:
+        """Whether the token just drawn, if any, is the chunk's guess number ``index`` and not the last one."""
+        sequence = chunk.sequence
+        return sequence.state is SequenceState.RUNNING and sequence.token_ids[-1] == chunk.draft_ids[index]
 
     def _accept(self, request: Request, choice: Choice, sample: Sample | ValueError, now: float) -> None:
         if request not in self._requests:
@@ -229,6 +270,7 @@ class EngineThread:
         except Exception as error:
             self._fail_request(request, error)
             return
+        self._num_generated_tokens += 1
         self._put(request, output)
         if output.finish_reason is not None:
             self._end_choice(request, choice)
@@ -253,6 +295,8 @@ class EngineThread:
 
     def _forget_choice(self, choice: Choice) -> None:
         self._choice_of.pop(choice.sequence, None)
+        if self._speculator is not None:
+            self._speculator.forget(choice.sequence)
         self._scheduler.finish(choice.sequence)
 
     def _end_request(self, request: Request, error: Exception | None) -> None:
@@ -280,6 +324,8 @@ class EngineThread:
             prompt_tokens=scheduler.num_prompt_tokens,
             prefix_hit_tokens=scheduler.num_prefix_hit_tokens,
             generated_tokens=self._num_generated_tokens,
+            draft_tokens=self._num_drafts,
+            accepted_draft_tokens=self._num_accepted_drafts,
         )
 
     def _count_free_places(self) -> None:

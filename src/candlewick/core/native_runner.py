@@ -33,6 +33,7 @@ from candlewick.core.program import (
     SiluMultiply,
 )
 from candlewick.core.sampling import Sample, TokenSampler, new_native_sampler
+from candlewick.core.speculation.speculator import MAX_STEP_DRAFT_TOKENS
 from candlewick.core.weights import Progress, Weights
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class NativeRunner:
                 threads,
                 cache,
                 config.max_step_tokens,
-                min(config.max_running, config.max_step_tokens),
+                min(config.max_running + MAX_STEP_DRAFT_TOKENS, config.max_step_tokens),
                 isa,
             )
             _Lowering(traced, program, weights, matrices).lower()
@@ -120,23 +121,27 @@ class NativeRunner:
         """A native sampler for one choice."""
         return new_native_sampler(params, self.vocab_size, seed, choice, prompt_ids)
 
-    def sample(self, samplers: Sequence[TokenSampler]) -> Sequence[Sample | ValueError]:
+    def sample(self, samplers: Sequence[TokenSampler], rows: Sequence[int]) -> Sequence[Sample | ValueError]:
         """Draw natively, one token a row; a row without a single finite logit gives an error of its own."""
         logits = self.logits()
         try:
-            return _draw(logits, samplers)
+            return _draw(logits, samplers, rows)
         except ValueError:
-            return [_draw_alone(logits[row : row + 1], sampler) for row, sampler in enumerate(samplers)]
+            return [_draw_alone(logits, sampler, row) for sampler, row in zip(samplers, rows, strict=True)]
 
     def close(self) -> None:
         """Give weights and cache back."""
         self._program = None
 
 
-def _draw(logits: npt.NDArray[np.float32], samplers: Sequence[TokenSampler]) -> list[Sample]:
+def _draw(
+    logits: npt.NDArray[np.float32], samplers: Sequence[TokenSampler], rows: Sequence[int]
+) -> list[Sample]:
     from candlewick import _kernels
 
-    token_ids, logprobs, top_ids, top_logprobs = _kernels.sample_rows(logits, list(samplers), None, 1)
+    token_ids, logprobs, top_ids, top_logprobs = _kernels.sample_rows(
+        logits, list(samplers), rows=np.array(rows, dtype=np.int32)
+    )
     return [
         Sample(
             int(token_id),
@@ -147,9 +152,9 @@ def _draw(logits: npt.NDArray[np.float32], samplers: Sequence[TokenSampler]) -> 
     ]
 
 
-def _draw_alone(logits: npt.NDArray[np.float32], sampler: TokenSampler) -> Sample | ValueError:
+def _draw_alone(logits: npt.NDArray[np.float32], sampler: TokenSampler, row: int) -> Sample | ValueError:
     try:
-        return _draw(logits, [sampler])[0]
+        return _draw(logits, [sampler], [row])[0]
     except ValueError as error:
         return error
 

@@ -38,8 +38,11 @@ class ModelRunner(Protocol):
     ) -> TokenSampler:
         """Sampling state for choice number ``choice`` of a request."""
 
-    def sample(self, samplers: Sequence[TokenSampler]) -> Sequence[Sample | ValueError]:
-        """Draw a token for every logit row of the last :meth:`execute`, in the same order.
+    def sample(self, samplers: Sequence[TokenSampler], rows: Sequence[int]) -> Sequence[Sample | ValueError]:
+        """Draw a token with each sampler from its row, a number among the logit rows of the last :meth:`execute`.
+
+        Called several times a step when tokens are guessed: a row behind a guess is drawn from once the guess has
+        turned out to be right.
 
         A row that no token can be drawn from (a model with NaN in its weights) gives the error instead: it ends
         that request, and no other.

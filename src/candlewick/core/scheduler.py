@@ -12,7 +12,8 @@ Plain Python without a model, a thread or a clock, so that its promises can be t
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from collections.abc import Sequence as ReadableSequence
 from dataclasses import dataclass
 from operator import attrgetter
 
@@ -23,14 +24,17 @@ from candlewick.core.block_manager import BlockManager
 from candlewick.core.sequence import Sequence, SequenceState
 
 _by_age = attrgetter("arrival")
+_NO_DRAFTS: Mapping[Sequence, ReadableSequence[int]] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class ScheduledChunk:
-    """The next ``num_tokens`` pending tokens of a sequence."""
+    """The next ``num_tokens`` pending tokens of a sequence, and guesses at those that come after them."""
 
     sequence: Sequence
     num_tokens: int
+    draft_ids: tuple[int, ...] = ()
+    """Computed along with the others in the hope that they will be drawn; see :meth:`Scheduler.accept_draft`."""
 
     @property
     def reaches_end(self) -> bool:
@@ -44,9 +48,19 @@ class ScheduledStep:
 
     chunks: tuple[ScheduledChunk, ...]
 
-    def sampled_sequences(self) -> list[Sequence]:
-        """The sequences that receive a token, in the batch's order of logit rows. Ask before ``complete``."""
-        return [chunk.sequence for chunk in self.chunks if chunk.reaches_end]
+    def sampled_chunks(self) -> list[tuple[ScheduledChunk, int]]:
+        """The chunks whose sequences receive tokens, each with the number of its first row of logits.
+
+        That row gives the token after the last present one; the row behind it, if there is a draft, the token
+        after the first guess, and so on. Ask before ``complete``.
+        """
+        sampled = []
+        row = 0
+        for chunk in self.chunks:
+            if chunk.reaches_end:
+                sampled.append((chunk, row))
+                row += 1 + len(chunk.draft_ids)
+        return sampled
 
     def to_batch(self) -> Batch:
         """The arrays that the model's program wants. Ask before ``complete``."""
@@ -59,11 +73,12 @@ class ScheduledStep:
         for row, chunk in enumerate(self.chunks):
             start, end = chunk.sequence.num_computed, chunk.sequence.num_computed + chunk.num_tokens
             token_ids += chunk.sequence.token_ids[start:end]
-            positions += range(start, end)
+            token_ids += chunk.draft_ids
+            positions += range(start, end + len(chunk.draft_ids))
             query_starts.append(len(token_ids))
             block_tables[row, : len(tables[row])] = tables[row]
             if chunk.reaches_end:
-                logit_rows.append(len(token_ids) - 1)
+                logit_rows += range(len(token_ids) - 1 - len(chunk.draft_ids), len(token_ids))
         return Batch(
             token_ids=np.array(token_ids, dtype=np.int32),
             positions=np.array(positions, dtype=np.int32),
@@ -106,26 +121,47 @@ class Scheduler:
         self._release_blocks(sequence)
         sequence.state = SequenceState.FINISHED
 
-    def schedule(self) -> ScheduledStep:
-        """Choose the next step and give its tokens their blocks. There must be work."""
+    def schedule(self, drafts: Mapping[Sequence, ReadableSequence[int]] = _NO_DRAFTS) -> ScheduledStep:
+        """Choose the next step and give its tokens their blocks. There must be work.
+
+        ``drafts`` are guesses at the coming tokens of sequences that decode. As many are computed as there are
+        blocks and tokens to spare; nobody gives way for a guess.
+        """
         if not self._grow_running():
             # After a preemption nobody is admitted: the blocks just freed belong to those who run.
             self._admit_waiting()
         decodes = [sequence for sequence in self.running if sequence.num_pending == 1]
-        chunks = [ScheduledChunk(sequence, 1) for sequence in decodes]
-        chunks += self._prefill_chunks(self.max_step_tokens - len(decodes))
+        budget = self.max_step_tokens - len(decodes)
+        room = budget if len(decodes) == len(self.running) else budget // 2
+        chunks = []
+        for sequence in decodes:
+            draft_ids = tuple(drafts.get(sequence, ())[:room])
+            draft_ids = draft_ids[: self._make_room(sequence, len(draft_ids))]
+            chunks.append(ScheduledChunk(sequence, 1, draft_ids))
+            room -= len(draft_ids)
+            budget -= len(draft_ids)
+        chunks += self._prefill_chunks(budget)
         assert chunks, "there was work but nothing could run"
         return ScheduledStep(tuple(chunks))
 
     def complete(self, step: ScheduledStep) -> None:
         """Record that the step was computed; blocks that are now full can be found by others."""
         for chunk in step.chunks:
-            sequence = chunk.sequence
-            first_block = sequence.num_computed // BLOCK_SIZE
-            sequence.num_computed += chunk.num_tokens
-            digests = sequence.digests()
-            for i in range(first_block, sequence.num_computed // BLOCK_SIZE):
-                self.blocks.publish(sequence.block_table[i], digests[i])
+            self._advance(chunk.sequence, chunk.num_tokens)
+
+    def accept_draft(self, sequence: Sequence) -> None:
+        """Record that the token appended last is the draft that was computed in its place.
+
+        What was computed for the other drafts is overwritten by the tokens that come instead.
+        """
+        self._advance(sequence, 1)
+
+    def _advance(self, sequence: Sequence, num_tokens: int) -> None:
+        first_block = sequence.num_computed // BLOCK_SIZE
+        sequence.num_computed += num_tokens
+        digests = sequence.digests()
+        for i in range(first_block, sequence.num_computed // BLOCK_SIZE):
+            self.blocks.publish(sequence.block_table[i], digests[i])
 
     def check_integrity(self) -> None:
         """Raise ``AssertionError`` unless blocks and queues are in order. For tests, between steps."""
@@ -142,7 +178,7 @@ class Scheduler:
         i = 0
         while i < len(self.running):
             sequence = self.running[i]
-            if len(sequence.block_table) == sequence.num_blocks_needed:
+            if len(sequence.block_table) >= sequence.num_blocks_needed:
                 i += 1
             elif self.blocks.num_available:
                 sequence.block_table.append(self.blocks.allocate())
@@ -150,6 +186,15 @@ class Scheduler:
                 self._preempt_youngest()
                 preempted = True
         return preempted
+
+    def _make_room(self, sequence: Sequence, num_drafts: int) -> int:
+        """Give a sequence blocks for drafts, but leave one for each that runs; how many drafts they hold."""
+        table = sequence.block_table
+        while len(table) * BLOCK_SIZE < sequence.num_tokens + num_drafts and self.blocks.num_available > len(
+            self.running
+        ):
+            table.append(self.blocks.allocate())
+        return min(num_drafts, len(table) * BLOCK_SIZE - sequence.num_tokens)
 
     def _preempt_youngest(self) -> None:
         sequence = self.running.pop()
