@@ -16,6 +16,7 @@ from candlewick.chat.parser import OutputParser
 from candlewick.chat.reasoning import ReasoningFormat, ThinkingMode, find_reasoning, template_switch
 from candlewick.chat.template import CHATML, ChatTemplate
 from candlewick.chat.tool_parsers import TOOL_FORMATS, ToolFormat, find_tool_format, tool_format_named
+from candlewick.chat.transcript import Transcript, continue_transcript
 from candlewick.chat.turn import Turn
 from candlewick.chat.user_text import Segments
 from candlewick.core.errors import InvalidRequestError
@@ -101,6 +102,7 @@ class ConversationModel:
         thinking: ThinkingMode,
         tools: Tools | None,
         template_variables: Mapping[str, Any] | None,
+        transcript: Transcript | None = None,
     ) -> Turn:
         """Make a turn.
 
@@ -110,6 +112,7 @@ class ConversationModel:
         """
         parsed_tools = parse_tools(tools)
         params = params or GenerationParams()
+        messages = parse_messages(messages)
         segments, reasoning = self._prompt(messages, thinking, parsed_tools, template_variables or {})
         if self.template.source == CHATML and not self._has_token(_CHATML_END):
             params = replace(params, stop=(*params.stop, _CHATML_END))
@@ -123,7 +126,16 @@ class ConversationModel:
             )
             for choice in range(params.n)
         ]
-        return Turn(self.tokenizer.encode_segments(segments), params, parsers, self.tokenizer, self.name)
+        prompt_ids = None
+        if transcript is not None:
+            past = None
+            if transcript.keeps_thinking:
+                said = messages[: transcript.num_messages]
+                past = self._render(said, thinking, parsed_tools, template_variables or {}, is_whole=True)
+            prompt_ids = continue_transcript(self.tokenizer, transcript, segments, past)
+        if prompt_ids is None:
+            prompt_ids = self.tokenizer.encode_segments(segments)
+        return Turn(prompt_ids, params, parsers, self.tokenizer, self.name)
 
     def count_tokens(self, text: str | Messages, tools: Tools | None = None) -> int:
         """Tokens of a text, or of the prompt for a conversation."""
@@ -139,19 +151,7 @@ class ConversationModel:
         tools: Sequence[Tool],
         template_variables: Mapping[str, Any],
     ) -> tuple[Segments, ReasoningFormat | None]:
-        variables = dict(template_variables)
-        switch = template_switch(thinking)
-        given_switch = variables.pop("enable_thinking", None)
-        if given_switch is not None and not isinstance(given_switch, bool):
-            raise InvalidRequestError(
-                f"enable_thinking must be true or false, got {given_switch!r}", "template_variables"
-            )
-        segments = (self.tool_template if tools else self.template).render(
-            parse_messages(messages),
-            tools=tools,
-            enable_thinking=given_switch if switch is None else switch,
-            variables=variables,
-        )
+        segments = self._render(messages, thinking, tools, template_variables)
         reasoning = self.reasoning
         if reasoning is not None:
             text, is_trusted = segments[-1] if segments else ("", True)
@@ -161,6 +161,31 @@ class ConversationModel:
                 segments = [*segments, (f"\n{reasoning.end}\n\n", True)]
                 reasoning = replace(reasoning, starts_open=False)
         return segments, reasoning
+
+    def _render(
+        self,
+        messages: Messages,
+        thinking: ThinkingMode,
+        tools: Sequence[Tool],
+        template_variables: Mapping[str, Any],
+        *,
+        is_whole: bool = False,
+    ) -> Segments:
+        """The conversation by the template, with the beginning of an answer unless it ``is_whole``."""
+        variables = dict(template_variables)
+        switch = template_switch(thinking)
+        given_switch = variables.pop("enable_thinking", None)
+        if given_switch is not None and not isinstance(given_switch, bool):
+            raise InvalidRequestError(
+                f"enable_thinking must be true or false, got {given_switch!r}", "template_variables"
+            )
+        return (self.tool_template if tools else self.template).render(
+            parse_messages(messages),
+            tools=tools,
+            enable_thinking=given_switch if switch is None else switch,
+            add_generation_prompt=not is_whole,
+            variables=variables,
+        )
 
     def _new_template(self, source: str, name: str) -> ChatTemplate:
         tokenizer = self.tokenizer

@@ -108,10 +108,19 @@ class ToolCallEnd(_Event):
 
 @dataclass(frozen=True)
 class Complete(_Event):
+    """The end of an answer; ``token_ids`` are the prompt's and all that were drawn, for a ``Transcript``."""
+
     sse_name: ClassVar[str] = "complete"
     reason: FinishReason
     usage: Usage = field(default_factory=Usage)
     timings: Timings = field(default_factory=Timings)
+    token_ids: tuple[int, ...] = field(default=(), repr=False, kw_only=True)
+
+    def to_json(self) -> dict[str, Any]:
+        """As of every event, without the token ids, which grow with the conversation."""
+        fields = super().to_json()
+        del fields["token_ids"]
+        return fields
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from candlewick.chat.answer import ChatAnswer, Completion, fold_events
 from candlewick.chat.conversation_model import ConversationModel, Messages, Tools
 from candlewick.chat.events import Event
 from candlewick.chat.reasoning import ThinkingMode
+from candlewick.chat.transcript import Transcript
 from candlewick.chat.turn import Turn, token_logprob
 from candlewick.core.config import EngineConfig
 from candlewick.core.engine import ChoiceResult, InferenceEngine
@@ -132,6 +133,7 @@ class LLM(_Model):
         thinking: ThinkingMode = "adaptive",
         tools: Tools | None = None,
         template_variables: Mapping[str, Any] | None = None,
+        transcript: Transcript | None = None,
     ) -> Generator[Event, None, None]:
         """Answer a conversation, event by event; see :mod:`candlewick.chat.events` for their order.
 
@@ -140,13 +142,15 @@ class LLM(_Model):
             thinking: ``think`` and ``no_think`` set the template's switch, ``adaptive`` leaves it alone.
             tools: functions that the model may call.
             template_variables: further variables for the chat template, plain JSON values.
+            transcript: the tokens of an earlier turn of the conversation, to go on from.
 
         Raises:
             InvalidRequestError: the request is wrong; at once, or with the first event where the engine says
             so. EngineOverloaded, EngineClosed, EngineFailed: with the first event. What fails later is an
             ``Error`` event.
         """
-        return self._events(self.conversation.turn(messages, params, thinking, tools, template_variables))
+        turn = self.conversation.turn(messages, params, thinking, tools, template_variables, transcript)
+        return self._events(turn)
 
     def answer(
         self,
@@ -156,6 +160,7 @@ class LLM(_Model):
         thinking: ThinkingMode = "adaptive",
         tools: Tools | None = None,
         template_variables: Mapping[str, Any] | None = None,
+        transcript: Transcript | None = None,
     ) -> ChatAnswer:
         """The whole answer at once, of the first choice; arguments and errors as for :meth:`chat`.
 
@@ -164,7 +169,12 @@ class LLM(_Model):
         """
         return fold_events(
             self.chat(
-                messages, params=params, thinking=thinking, tools=tools, template_variables=template_variables
+                messages,
+                params=params,
+                thinking=thinking,
+                tools=tools,
+                template_variables=template_variables,
+                transcript=transcript,
             )
         )
 
@@ -227,10 +237,11 @@ class AsyncLLM(_Model):
         thinking: ThinkingMode = "adaptive",
         tools: Tools | None = None,
         template_variables: Mapping[str, Any] | None = None,
+        transcript: Transcript | None = None,
     ) -> AsyncGenerator[Event, None]:
         """As :meth:`LLM.chat`; all errors of the request come with the first event."""
         turn = await asyncio.to_thread(
-            self.conversation.turn, messages, params, thinking, tools, template_variables
+            self.conversation.turn, messages, params, thinking, tools, template_variables, transcript
         )
         async with self.engine.submit(turn.prompt_ids, turn.params) as generation:
             for event in turn.begin():
@@ -256,10 +267,16 @@ class AsyncLLM(_Model):
         thinking: ThinkingMode = "adaptive",
         tools: Tools | None = None,
         template_variables: Mapping[str, Any] | None = None,
+        transcript: Transcript | None = None,
     ) -> ChatAnswer:
         """As :meth:`LLM.answer`."""
         events = self.chat(
-            messages, params=params, thinking=thinking, tools=tools, template_variables=template_variables
+            messages,
+            params=params,
+            thinking=thinking,
+            tools=tools,
+            template_variables=template_variables,
+            transcript=transcript,
         )
         return fold_events([event async for event in events])
 

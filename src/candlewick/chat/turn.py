@@ -29,6 +29,7 @@ from candlewick.core.usage import Timings, Usage
 @dataclass
 class _Choice:
     parser: OutputParser
+    token_ids: list[int] = field(default_factory=list)
     reasoning_tokens: int = 0
     logprobs: list[TokenLogprob] = field(default_factory=list)
     """Those of tokens whose text was not told yet."""
@@ -63,6 +64,7 @@ class Turn:
         was_thinking = choice.parser.is_thinking
         events = choice.parser.push(output.token_id, output.text)
         if output.token_id is not None:
+            choice.token_ids.append(output.token_id)
             choice.reasoning_tokens += was_thinking or choice.parser.is_thinking
         if output.finish_reason is not None:
             events += choice.parser.finish()
@@ -83,6 +85,7 @@ class Turn:
             "tool_calls" if reason == "stop" and choice.parser.num_calls else reason,
             replace(output.usage or Usage(), reasoning_tokens=choice.reasoning_tokens),
             output.timings or Timings(),
+            token_ids=(*self.prompt_ids, *choice.token_ids),
             choice=output.index,
         )
 

@@ -170,7 +170,7 @@ class Tokenizer:
             InvalidRequestError: a text holds a lone surrogate, which no encoding can express.
         """
         parts: list[str | int] = []
-        for part in self._split_at_markers(segments):
+        for part in self.split_at_markers(segments):
             if isinstance(part, int):
                 parts.append(part)
             else:
@@ -218,8 +218,12 @@ class Tokenizer:
             )
         return token_id
 
-    def _split_at_markers(self, segments: Sequence[tuple[str, bool]]) -> list[str | int]:
-        """The prompt as markers and the whole runs of text between them."""
+    def split_at_markers(self, segments: Sequence[tuple[str, bool]]) -> list[str | int]:
+        """A prompt as the ids of its markers and the whole runs of text between them.
+
+        Raises:
+            InvalidRequestError: a text holds a lone surrogate, which no encoding can express.
+        """
         parts: list[str | int] = []
         run: list[str] = []
         for text, trusted in _joined(segments):
