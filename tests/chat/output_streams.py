@@ -7,6 +7,7 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
+from candlewick.chat.addressed_parser import AddressedParser
 from candlewick.chat.events import (
     Event,
     ResponseToken,
@@ -21,10 +22,16 @@ from candlewick.chat.messages import Tool
 from candlewick.chat.parser import OutputParser, merge_events
 from candlewick.chat.reasoning import ReasoningFormat
 from candlewick.chat.tool_parsers import tool_format_named
+from candlewick.chat.turn import AnswerParser
 
 THINK = ReasoningFormat("<think>", "</think>")
 OPEN_THINK = ReasoningFormat("<think>", "</think>", starts_open=True)
-MARKER_IDS = {"<think>": 1, "</think>": 2, "<tool_call>": 3, "[TOOL_CALLS]": 4, "<｜tool▁calls▁begin｜>": 5}
+MARKERS = (
+    *("<think>", "</think>", "<tool_call>", "[TOOL_CALLS]", "<｜tool▁calls▁begin｜>", "<|tool_call|>"),
+    *("<|tool_calls_section_begin|>", "<minimax:tool_call>", "<|tool_call>", "<start_function_call>"),
+    *("<|start|>", "<|channel|>", "<|message|>", "<|end|>", "<|call|>", "<|return|>", "<|python_tag|>"),
+)
+MARKER_IDS = {marker: token_id for token_id, marker in enumerate(MARKERS, 1)}
 WEATHER = Tool(
     name="get_weather",
     description="The weather",
@@ -43,18 +50,26 @@ NOW = Tool(name="now")
 
 def new_parser(
     formats: Sequence[str] = (), reasoning: ReasoningFormat | None = THINK, ids: bool = False
-) -> OutputParser:
+) -> AnswerParser:
     counter = itertools.count()
+    id_of = MARKER_IDS.get if ids else lambda text: None
+    if len(formats) == 1 and tool_format_named(formats[0]).addressing:
+        return AddressedParser(
+            tool_format_named(formats[0]),
+            tools=[WEATHER, NOW],
+            id_of=id_of,
+            new_id=lambda: f"id{next(counter)}",
+        )
     return OutputParser(
         reasoning=reasoning,
         tool_formats=[tool_format_named(name) for name in formats],
         tools=[WEATHER, NOW] if formats else [],
-        id_of=MARKER_IDS.get if ids else lambda text: None,
+        id_of=id_of,
         new_id=lambda: f"id{next(counter)}",
     )
 
 
-def parse(parser: OutputParser, pieces: Sequence[tuple[int | None, str]]) -> list[Event]:
+def parse(parser: AnswerParser, pieces: Sequence[tuple[int | None, str]]) -> list[Event]:
     events: list[Event] = []
     for token_id, text in pieces:
         events += parser.push(token_id, text)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from output_streams import NOW, WEATHER, as_text, new_parser, parse, plain
+from output_streams import NOW, WEATHER, as_text, as_tokens, new_parser, parse, plain
 
 from candlewick.chat.events import ToolCallArguments, ToolCallEnd, ToolCallStart
 from candlewick.chat.messages import Message, ToolCall
@@ -104,6 +104,112 @@ CALLS = [
         '[get_weather(place="a\\"]\'", more={"x": [1, (2, 3)]}), now()]',
         [("get_weather", '{"place": "a\\"]\'", "more": {"x": [1, [2, 3]]}}'), ("now", "{}")],
     ),
+    ("llama3_json", '<|python_tag|>get_weather.call(place="a)b")', [("get_weather", '{"place": "a)b"}')]),
+    (
+        "glm",
+        "I look.\n<tool_call>get_weather\n<arg_key>place</arg_key>\n<arg_value>A <b>\n{x}</arg_value>\n"
+        "<arg_key>days</arg_key>\n<arg_value>2</arg_value>\n</tool_call>\n<tool_call>now</tool_call>",
+        ["I look.", ("get_weather", '{"place": "A <b>\\n{x}", "days": 2}'), ("now", "{}")],
+    ),
+    (
+        "glm",
+        '<tool_call>get_weather<arg_key>more</arg_key><arg_value>{"a": [1, {}]}</arg_value></tool_call>Done',
+        [("get_weather", '{"more": {"a": [1, {}]}}'), "Done"],
+    ),
+    (
+        "minimax_m2",
+        'Look:\n<minimax:tool_call>\n<invoke name="get_weather">\n<parameter name="place">a</b>\n"c"</parameter>'
+        '\n<parameter name="days">3</parameter>\n</invoke>\n<invoke name="now">\n</invoke>\n</minimax:tool_call>',
+        ["Look:", ("get_weather", '{"place": "a</b>\\n\\"c\\"", "days": 3}'), ("now", "{}")],
+    ),
+    (
+        "deepseek_v32",
+        '<｜DSML｜function_calls>\n<｜DSML｜invoke name="f">\n<｜DSML｜parameter name="a" string="true">1'
+        '</｜DSML｜parameter>\n<｜DSML｜parameter name="b" string="false">[1]</｜DSML｜parameter>\n'
+        "</｜DSML｜invoke>\n</｜DSML｜function_calls>",
+        [("f", '{"a": "1", "b": [1]}')],
+    ),
+    (
+        "minimax_m1",
+        f'<tool_calls>\n{{"name": "get_weather", "arguments": {PLACE}}}\n'
+        '{"name": "now", "arguments": {}}\n</tool_calls>',
+        [("get_weather", PLACE), ("now", "{}")],
+    ),
+    (
+        "kimi",
+        "Hm.<|tool_calls_section_begin|><|tool_call_begin|>functions.get_weather:0"
+        f"<|tool_call_argument_begin|>{PLACE}<|tool_call_end|><|tool_call_begin|>now:12"
+        "<|tool_call_argument_begin|> {} <|tool_call_end|><|tool_calls_section_end|>",
+        ["Hm.", ("get_weather", PLACE), ("now", "{}")],
+    ),
+    (
+        "phi4_mini",
+        f'<|tool_call|>[{{"name": "get_weather", "arguments": {PLACE}}}]<|/tool_call|>',
+        [("get_weather", PLACE)],
+    ),
+    ("phi4_mini", '<|tool_call|>{"name": "now"}<|/tool_call|>', [("now", "{}")]),
+    (
+        "phi4_mini",
+        'functools[{"name": "now", "arguments": {}}, {"name": "now"}]',
+        [("now", "{}"), ("now", "{}")],
+    ),
+    (
+        "functionary_v31",
+        f"Yes: <function=get_weather>{PLACE}</function><function=now>{{}}</function>",
+        ["Yes:", ("get_weather", PLACE), ("now", "{}")],
+    ),
+    (
+        "functionary_v32",
+        f"all\nI look.\n>>>print(1)\n>>>get_weather\n{PLACE}>>>now\n{{}}\n>>>all\nDone",
+        ["I look.\n>>>print(1)\n", ("get_weather", PLACE), ("now", "{}"), "\n\nDone"],
+    ),
+    (
+        "functionary_v32",
+        'get_weather\n{"place": "\\n>>>now\\n{}"}',
+        [("get_weather", '{"place": "\\n>>>now\\n{}"}')],
+    ),
+    (
+        "gemma",
+        'Ok.<|tool_call>call:get_weather{days:2,metric:true,more:{a:[1,null,{b:<|"|>x<|"|>}]},'
+        'place:<|"|>A {"B"} é,]<|"|>}<tool_call|><|tool_call>call:now{}<tool_call|>',
+        [
+            "Ok.",
+            (
+                "get_weather",
+                '{"days": 2, "metric": true, "more": {"a": [1, null, {"b": "x"}]}, "place": "A {\\"B\\"} é,]"}',
+            ),
+            ("now", "{}"),
+        ],
+    ),
+    (
+        "gemma",
+        '<|tool_call>call:f{<|"|>a<|"|>: None, "b": "c\\n", d: -1.5e3}<tool_call|>',
+        [("f", '{"a": null, "b": "c\\n", "d": -1.5e3}')],
+    ),
+    (
+        "functiongemma",
+        '<start_function_call>call:get_weather{place:<escape>Paris, "x"<escape>}<end_function_call>'
+        "<start_function_call>call:now{}<end_function_call>",
+        [("get_weather", '{"place": "Paris, \\"x\\""}'), ("now", "{}")],
+    ),
+    (
+        "harmony",
+        "<|channel|>analysis<|message|>Hm <|end|><|start|>assistant<|channel|>commentary<|message|>I look.<|end|>"
+        "<|start|>assistant<|channel|>commentary to=functions.get_weather <|constrain|>json<|message|>"
+        f"{PLACE}<|call|>",
+        ["[", ("thinks", "Hm "), "]", "I look.", ("get_weather", PLACE)],
+    ),
+    (
+        "harmony",
+        " to=functions.now<|channel|>commentary json<|message|>{}<|end|><|start|>assistant to=now"
+        '<|channel|>analysis code<|message|>{"a": 1}<|end|><|start|>assistant<|channel|>final<|message|>Ok<|return|>',
+        [("now", "{}"), ("now", '{"a": 1}'), "Ok"],
+    ),
+    (
+        "harmony",
+        "<|channel|>final<|message|>A<|end|><|start|>assistant<|channel|>final <|constrain|>json<|message|>B",
+        ["A\n\nB"],
+    ),
 ]
 
 TEXTS = [
@@ -138,6 +244,38 @@ TEXTS = [
     ("pythonic", "[1, 2, 3]"),
     ("pythonic", "[link](https://example.org)"),
     ("pythonic", "[unknown()]"),
+    ("llama3_json", '<|python_tag|>get_weather.run(place="x")'),
+    ("glm", '<tool_call>{"name": "x"}</tool_call>'),
+    ("glm", "<tool_call>x<arg_key>a</arg_key><arg_key>b</arg_key></tool_call>"),
+    ("glm", "<tool_call>x<arg_key>a</arg_key><arg_value>1"),
+    ("minimax_m2", "<minimax:tool_call><invoke>x</invoke></minimax:tool_call>"),
+    ("minimax_m2", '<minimax:tool_call><invoke name="x"><parameter name="a">1'),
+    ("minimax_m2", "<minimax:tool_call></minimax:tool_call>"),
+    ("deepseek_v32", "<｜DSML｜function_calls><invoke>"),
+    ("minimax_m1", '<tool_calls>{"name": 1}</tool_calls>'),
+    (
+        "kimi",
+        "<|tool_calls_section_begin|><|tool_call_begin|>x<|tool_call_argument_begin|>[]<|tool_call_end|>",
+    ),
+    ("kimi", "<|tool_calls_section_begin|><|tool_call_begin|>x"),
+    ("phi4_mini", "import functools\nfunctools.cache"),
+    ("phi4_mini", "<|tool_call|>[1]<|/tool_call|>"),
+    ("functionary_v31", "<function=x>[]</function>"),
+    ("functionary_v31", '<function=>{"a": 1}</function>'),
+    ("functionary_v32", "unknown\n{}"),
+    ("functionary_v32", 'now\n{"a": '),
+    ("functionary_v32", ">>>now\n[1]"),
+    ("gemma", "<|tool_call>call:f{a:}<tool_call|>"),
+    ("gemma", '<|tool_call>call:f{a:<|"|>x}<tool_call|>'),
+    ("gemma", "<|tool_call>call:f{a:1,a:2}<tool_call|>"),
+    ("gemma", "<|tool_call>call:f{a:" + "[" * 5000),
+    ("gemma", "<|tool_call>f{}<tool_call|>"),
+    ("functiongemma", "<start_function_call>call:f{a:01}<end_function_call>"),
+    ("harmony", "Hello <|world|>"),
+    ("harmony", "Hello" * 100),
+    ("harmony", "<|channel|>commentary to=functions.now <|message|>[1]"),
+    ("harmony", '<|channel|>commentary to=functions.now <|message|>{"a": "cut'),
+    ("harmony", "<|channel|>commentary to=browser.open <|message|>{}"),
 ]
 
 
@@ -151,6 +289,19 @@ def test_calls(name, text, expected):
     assert [end.index for end in ends] == list(range(len(ends)))
     assert len({end.id for end in ends}) == len(ends)
     assert all(isinstance(json.loads(end.arguments), dict) for end in ends)
+
+
+@pytest.mark.parametrize("name", TOOL_FORMATS)
+def test_every_format_has_calls_and_malformed_ones_among_the_cases(name):
+    assert sum(case[0] == name for case in CALLS) >= 1
+    assert sum(case[0] == name for case in TEXTS) >= 1
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(CALLS), st.randoms(use_true_random=False))
+def test_tokens_give_the_same_calls_however_the_text_is_split(case, chance):
+    name, text, expected = case
+    assert plain(parse(new_parser([name], ids=True), as_tokens(text, chance))) == expected
 
 
 @pytest.mark.parametrize(("name", "text"), TEXTS, ids=[f"{name} {i}" for i, (name, _) in enumerate(TEXTS)])

@@ -11,13 +11,14 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
+from candlewick.chat.addressed_parser import AddressedParser
 from candlewick.chat.messages import Message, Tool, parse_messages, parse_tools
 from candlewick.chat.parser import OutputParser
 from candlewick.chat.reasoning import ReasoningFormat, ThinkingMode, find_reasoning, template_switch
 from candlewick.chat.template import CHATML, ChatTemplate
 from candlewick.chat.tool_parsers import TOOL_FORMATS, ToolFormat, find_tool_format, tool_format_named
 from candlewick.chat.transcript import Transcript, continue_transcript
-from candlewick.chat.turn import Turn
+from candlewick.chat.turn import AnswerParser, Turn
 from candlewick.chat.user_text import Segments
 from candlewick.core.errors import InvalidRequestError
 from candlewick.core.params import GenerationParams
@@ -116,16 +117,7 @@ class ConversationModel:
         segments, reasoning = self._prompt(messages, thinking, parsed_tools, template_variables or {})
         if self.template.source == CHATML and not self._has_token(_CHATML_END):
             params = replace(params, stop=(*params.stop, _CHATML_END))
-        parsers = [
-            OutputParser(
-                reasoning=reasoning,
-                tool_formats=self.tool_formats if parsed_tools else (),
-                tools=parsed_tools,
-                id_of=self.tokenizer.id_of,
-                choice=choice,
-            )
-            for choice in range(params.n)
-        ]
+        parsers = [self._new_parser(reasoning, parsed_tools, choice) for choice in range(params.n)]
         prompt_ids = None
         if transcript is not None:
             past = None
@@ -143,6 +135,20 @@ class ConversationModel:
             return len(self.tokenizer.encode(text))
         segments, _ = self._prompt(text, "adaptive", parse_tools(tools), {})
         return len(self.tokenizer.encode_segments(segments))
+
+    def _new_parser(
+        self, reasoning: ReasoningFormat | None, tools: Sequence[Tool], choice: int
+    ) -> AnswerParser:
+        taught = self.tool_formats[-1]
+        if taught.addressing is not None:
+            return AddressedParser(taught, tools=tools, id_of=self.tokenizer.id_of, choice=choice)
+        return OutputParser(
+            reasoning=reasoning,
+            tool_formats=self.tool_formats if tools else (),
+            tools=tools,
+            id_of=self.tokenizer.id_of,
+            choice=choice,
+        )
 
     def _prompt(
         self,

@@ -31,6 +31,7 @@ from candlewick.chat.events import (
     ThinkingToken,
     ToolCallArguments,
 )
+from candlewick.chat.marked_text import first_marker
 from candlewick.chat.messages import Tool
 from candlewick.chat.reasoning import ReasoningFormat
 from candlewick.chat.tool_calls import CallRegion, ToolCallEvents, new_call_id
@@ -128,7 +129,7 @@ class OutputParser:
                 self._feed_pending(self._region)
                 continue
             active = [*self._spelled, *(marker for marker, count in self._generated.items() if count)]
-            start, marker = _first_marker(self._pending, active, is_last)
+            start, marker = first_marker(self._pending, active, is_last)
             before, self._pending = self._pending[:start], self._pending[start + len(marker) :]
             self._show(before)
             if not marker:
@@ -260,21 +261,3 @@ def merge_events(events: Iterable[Event]) -> list[Event]:
         else:
             merged.append(event)
     return merged
-
-
-def _first_marker(text: str, markers: Sequence[str], is_last: bool) -> tuple[int, str]:
-    """Where the leftmost, longest marker begins, and which it is.
-
-    With ``""`` for the marker there is none yet, and what stands from there on may be the beginning of one.
-    """
-    found = min(
-        ((text.find(marker), -len(marker), marker) for marker in markers if marker in text), default=None
-    )
-    longest = max(map(len, markers), default=0)
-    if not is_last:
-        for start in range(max(0, len(text) - longest + 1), len(text)):
-            if found and found[0] < start:
-                break
-            if any(len(marker) > len(text) - start and marker.startswith(text[start:]) for marker in markers):
-                return start, ""
-    return (found[0], found[2]) if found else (len(text), "")

@@ -37,6 +37,7 @@ KNOWN_FORMATS = (
     ReasoningFormat("<|START_THINKING|>", "<|END_THINKING|>"),  # Command A
     ReasoningFormat("<|inner_prefix|>", "<|inner_suffix|>"),  # Apertus
     ReasoningFormat("<|begin_of_thought|>", "<|end_of_thought|>"),  # OpenThinker
+    ReasoningFormat("<|channel>thought", "<channel|>"),  # Gemma 4
     ReasoningFormat("<thinking>", "</thinking>"),
     ReasoningFormat("<thought>", "</thought>"),
     ReasoningFormat("<reasoning>", "</reasoning>"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from candlewick.chat.events import (
     Complete,
@@ -19,16 +20,33 @@ from candlewick.chat.events import (
     ThinkingToken,
     TokenLogprob,
 )
-from candlewick.chat.parser import OutputParser
 from candlewick.core.output_stream import Output
 from candlewick.core.params import GenerationParams
 from candlewick.core.tokenizer import Tokenizer
 from candlewick.core.usage import Timings, Usage
 
 
+class AnswerParser(Protocol):
+    """Turns the tokens of one answer into events."""
+
+    @property
+    def is_thinking(self) -> bool:
+        """Whether the next token is thinking, as far as is known."""
+
+    @property
+    def num_calls(self) -> int:
+        """Whole calls so far."""
+
+    def push(self, token_id: int | None, text: str) -> list[Event]:
+        """The events that a token brings about; ``text`` is what it adds to the visible text."""
+
+    def finish(self) -> list[Event]:
+        """The events that the end of the answer brings about."""
+
+
 @dataclass
 class _Choice:
-    parser: OutputParser
+    parser: AnswerParser
     token_ids: list[int] = field(default_factory=list)
     reasoning_tokens: int = 0
     logprobs: list[TokenLogprob] = field(default_factory=list)
@@ -43,7 +61,7 @@ class Turn:
         self,
         prompt_ids: Sequence[int],
         params: GenerationParams,
-        parsers: Sequence[OutputParser],
+        parsers: Sequence[AnswerParser],
         tokenizer: Tokenizer,
         model_name: str,
     ) -> None:

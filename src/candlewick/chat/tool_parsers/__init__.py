@@ -6,10 +6,17 @@ from collections.abc import Callable
 
 from candlewick.chat.tool_parsers import (
     deepseek,
+    functionary,
+    gemma,
+    glm,
     granite,
+    harmony,
     hermes,
+    invocations,
+    kimi,
     llama3_json,
     mistral,
+    phi4_mini,
     python_calls,
     qwen3_coder,
 )
@@ -21,10 +28,21 @@ __all__ = ["TOOL_FORMATS", "ToolFormat", "find_tool_format", "tool_format_named"
 TOOL_FORMATS: dict[str, ToolFormat] = {
     tool_format.name: tool_format
     for tool_format in (
+        glm.FORMAT,
         qwen3_coder.FORMAT,
+        invocations.MINIMAX_FORMAT,
+        invocations.DEEPSEEK_FORMAT,
         hermes.FORMAT,
+        hermes.MINIMAX_FORMAT,
         mistral.FORMAT,
         deepseek.FORMAT,
+        kimi.FORMAT,
+        harmony.FORMAT,
+        functionary.V32_FORMAT,
+        functionary.V31_FORMAT,
+        gemma.GEMMA_FORMAT,
+        gemma.FUNCTION_GEMMA_FORMAT,
+        phi4_mini.FORMAT,
         granite.FORMAT,
         python_calls.LIST_FORMAT,
         llama3_json.FORMAT,
@@ -35,7 +53,7 @@ TOOL_FORMATS: dict[str, ToolFormat] = {
 
 
 def find_tool_format(template_source: str, has_token: Callable[[str], bool]) -> ToolFormat:
-    """The format that a template teaches, else one whose marker the vocabulary holds, else Hermes'.
+    """The format that a template teaches, else one that the vocabulary speaks of, else Hermes'.
 
     Args:
         template_source: the chat template.
@@ -45,7 +63,7 @@ def find_tool_format(template_source: str, has_token: Callable[[str], bool]) -> 
         if all(sign in template_source for sign in tool_format.signs):
             return tool_format
     for tool_format in TOOL_FORMATS.values():
-        if tool_format is not qwen3_coder.FORMAT and any(map(has_token, tool_format.markers)):
+        if any(map(has_token, tool_format.tokens)):
             return tool_format
     return hermes.FORMAT
 

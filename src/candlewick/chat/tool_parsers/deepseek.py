@@ -61,4 +61,4 @@ def _read_call(char: str, sink: CallSink) -> Scan:
     return (yield from scan_text(char, _CALL_END)) if char else char
 
 
-FORMAT = ToolFormat(name="deepseek", markers=(_BEGIN,), read=_read, signs=(_BEGIN,))
+FORMAT = ToolFormat(name="deepseek", markers=(_BEGIN,), read=_read, signs=(_BEGIN,), tokens=(_BEGIN,))

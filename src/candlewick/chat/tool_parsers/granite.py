@@ -22,4 +22,10 @@ def _read(sink: CallSink, tools: Sequence[Tool]) -> CallReader:
         raise MalformedCallError("nothing may follow the calls")
 
 
-FORMAT = ToolFormat(name="granite", markers=("<|tool_call|>",), read=_read, signs=("<|tool_call|>",))
+FORMAT = ToolFormat(
+    name="granite",
+    markers=("<|tool_call|>",),
+    read=_read,
+    signs=("<|tool_call|>",),
+    tokens=("<|tool_call|>",),
+)

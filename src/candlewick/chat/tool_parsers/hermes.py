@@ -1,8 +1,12 @@
-"""``<tool_call>{"name": …, "arguments": {…}}</tool_call>``: Hermes, Qwen 2.5 and 3, SmolLM3 and more."""
+"""``<tool_call>{"name": …, "arguments": {…}}</tool_call>``: Hermes, Qwen 2.5 and 3, SmolLM3 and more.
+
+MiniMax M1 writes the same between ``<tool_calls>``, one call a line.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from candlewick.chat.messages import Tool
 from candlewick.chat.tool_parsers.json_text import read_call
@@ -15,7 +19,7 @@ from candlewick.chat.tool_parsers.tool_format import (
 )
 
 
-def _read(sink: CallSink, tools: Sequence[Tool]) -> CallReader:
+def _read(closing: str, sink: CallSink, tools: Sequence[Tool]) -> CallReader:
     char = yield from scan_space((yield))
     while True:
         char = yield from scan_space((yield from read_call(char, sink)))
@@ -23,7 +27,20 @@ def _read(sink: CallSink, tools: Sequence[Tool]) -> CallReader:
             return  # the answer ended before the closing tag, but the call is whole
         if char != "{":
             break
-    yield from finish_text(char, "</tool_call>")
+    yield from finish_text(char, closing)
 
 
-FORMAT = ToolFormat(name="hermes", markers=("<tool_call>",), read=_read, signs=("<tool_call>",))
+FORMAT = ToolFormat(
+    name="hermes",
+    markers=("<tool_call>",),
+    read=partial(_read, "</tool_call>"),
+    signs=("<tool_call>",),
+    tokens=("<tool_call>",),
+)
+MINIMAX_FORMAT = ToolFormat(
+    name="minimax_m1",
+    markers=("<tool_calls>",),
+    read=partial(_read, "</tool_calls>"),
+    signs=("<tool_calls>",),
+    tokens=("<tool_calls>",),
+)

@@ -7,9 +7,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from candlewick.chat.tool_parsers.tool_format import SPACE, CallSink, MalformedCallError, Scan, scan_space
+from candlewick.chat.messages import Tool
+from candlewick.chat.tool_parsers.tool_format import (
+    SPACE,
+    CallReader,
+    CallSink,
+    MalformedCallError,
+    Scan,
+    scan_space,
+)
 
 Write = Callable[[str], object]
 
@@ -33,9 +41,14 @@ def scan_value(char: str, write: Write, depth: int = 0) -> Scan:
         text += char
         write(char)
         char = yield
-    if text not in _WORDS and not _NUMBER.fullmatch(text):
+    if not is_scalar(text):
         raise MalformedCallError(f"{text + char!r} is no JSON value")
     return char
+
+
+def is_scalar(text: str) -> bool:
+    """Whether ``text`` is a number, a truth value or null."""
+    return text in _WORDS or _NUMBER.fullmatch(text) is not None
 
 
 def scan_object(char: str, write: Write, ended: Callable[[], object]) -> Scan:
@@ -207,3 +220,12 @@ def read_calls(char: str, sink: CallSink) -> Scan:
         elif char != "]":
             raise MalformedCallError("expected ',' or ']'")
     return (yield)
+
+
+def read_object_message(sink: CallSink, tools: Sequence[Tool]) -> CallReader:
+    """Read a message that is a call's arguments; an empty one stands for no arguments."""
+    if char := (yield from scan_space((yield))):
+        yield from scan_object(char, sink.arguments, sink.end)
+    else:
+        sink.arguments("{}")
+        sink.end()

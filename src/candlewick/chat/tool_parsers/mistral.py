@@ -56,4 +56,4 @@ def _read_named(char: str, sink: CallSink) -> Scan:
     return (yield from scan_object(char, sink.arguments, sink.end))
 
 
-FORMAT = ToolFormat(name="mistral", markers=(_MARKER,), read=_read, signs=(_MARKER,))
+FORMAT = ToolFormat(name="mistral", markers=(_MARKER,), read=_read, signs=(_MARKER,), tokens=(_MARKER,))

@@ -35,13 +35,25 @@ def _read_code_block(sink: CallSink, tools: Sequence[Tool]) -> CallReader:
 
 
 def _read_list(sink: CallSink, tools: Sequence[Tool]) -> CallReader:
+    char = yield
+    if char != "[":
+        raise MalformedCallError("expected '['")
+    code: list[str] = []
+    yield from read_balanced(char, code)
+    statements = _parse(code[0]).body
+    expression = _expression(statements[0]) if len(statements) == 1 else None
+    if not isinstance(expression, ast.List):
+        raise MalformedCallError("expected a list of calls")
+    _report(expression.elts, sink, tools)
+
+
+def read_balanced(char: str, into: list[str]) -> CallReader:
+    """Collect code up to the bracket that closes its first one, without asking for what comes after."""
     text = ""
     depth, quote, is_escaped = 0, "", False
-    while not text or depth:
-        if not (char := (yield)):
-            raise MalformedCallError("']' is missing")
-        if not text and char != "[":
-            raise MalformedCallError("expected '['")
+    while True:
+        if not char:
+            raise MalformedCallError("a bracket is not closed")
         text += char
         if is_escaped:
             is_escaped = False
@@ -52,11 +64,24 @@ def _read_list(sink: CallSink, tools: Sequence[Tool]) -> CallReader:
             quote = char
         else:
             depth += (char in "[({") - (char in "])}")
-    statements = _parse(text).body
+            if char in "])}" and depth <= 0:
+                break
+        char = yield
+    into.append(text)
+
+
+def report_method_call(code: str, sink: CallSink, tools: Sequence[Tool]) -> None:
+    """Report ``name.call(key=value)``, as Llama 3 calls the tools that it was trained with."""
+    statements = _parse(code).body
     expression = _expression(statements[0]) if len(statements) == 1 else None
-    if not isinstance(expression, ast.List):
-        raise MalformedCallError("expected a list of calls")
-    _report(expression.elts, sink, tools)
+    if not (
+        isinstance(expression, ast.Call)
+        and isinstance(expression.func, ast.Attribute)
+        and expression.func.attr == "call"
+    ):
+        raise MalformedCallError("expected name.call(…)")
+    expression.func = expression.func.value
+    _report([expression], sink, tools)
 
 
 def _parse(code: str) -> ast.Module:
@@ -119,5 +144,6 @@ LIST_FORMAT = ToolFormat(
     markers=("<|python_start|>",),
     read=_read_list,
     signs=("[func_name1(params_name1=",),
+    tokens=("<|python_start|>",),
     openers="[",
 )

@@ -6,9 +6,7 @@ whole.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from typing import Any
 
 from candlewick.chat.messages import Tool
 from candlewick.chat.tool_parsers.tool_format import (
@@ -22,6 +20,7 @@ from candlewick.chat.tool_parsers.tool_format import (
     scan_space,
     scan_text,
 )
+from candlewick.chat.tool_parsers.typed_text import ArgumentWriter, schemas_of
 
 
 def _read(sink: CallSink, tools: Sequence[Tool]) -> CallReader:
@@ -38,9 +37,7 @@ def _read_function(char: str, sink: CallSink, tools: Sequence[Tool]) -> Scan:
     if not name:
         raise MalformedCallError("a function has no name")
     sink.start(name)
-    schemas = {tool.name: tool.properties for tool in tools}.get(name, {})
-    keys: set[str] = set()
-    sink.arguments("{")
+    arguments = ArgumentWriter(sink, schemas_of(name, tools))
     while True:
         char = yield from scan_space(char)
         char = yield from scan_text(char, "<")
@@ -48,13 +45,9 @@ def _read_function(char: str, sink: CallSink, tools: Sequence[Tool]) -> Scan:
             break
         char = yield from read_until((yield from scan_text(char, "parameter=")), ">", found)
         key = found.pop()
-        if key in keys:
-            raise MalformedCallError(f"{key!r} stands twice")
         char = yield from read_until(char, "</parameter>", found)
-        value = _typed(found.pop().removeprefix("\n").removesuffix("\n"), schemas.get(key))
-        sink.arguments((", " if keys else "") + json.dumps(key, ensure_ascii=False) + ": " + value)
-        keys.add(key)
-    sink.arguments("}")
+        arguments.text(key, found.pop().removeprefix("\n").removesuffix("\n"))
+    arguments.close()
     for expected in "/function":
         if char != expected:
             raise MalformedCallError("expected '</function>'")
@@ -63,23 +56,6 @@ def _read_function(char: str, sink: CallSink, tools: Sequence[Tool]) -> Scan:
         raise MalformedCallError("expected '</function>'")
     sink.end()
     return (yield)
-
-
-def _typed(text: str, schema: Any) -> str:
-    """JSON of a value: a text stays one unless its schema asks for something else and the text is that."""
-    kinds = schema.get("type") if isinstance(schema, dict) else None
-    if kinds != "string" and not (isinstance(kinds, list) and "string" in kinds):
-        try:
-            return json.dumps(json.loads(text, parse_constant=_refuse_constant), ensure_ascii=False)
-        except (ValueError, RecursionError):
-            pass  # not JSON: the model wrote plain text
-        if kinds == "boolean" and text.strip().lower() in ("true", "false"):
-            return text.strip().lower()
-    return json.dumps(text, ensure_ascii=False)
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
 
 
 FORMAT = ToolFormat(

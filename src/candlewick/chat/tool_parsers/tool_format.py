@@ -8,9 +8,9 @@ text gives the same calls. It returns with the last character of the region, rai
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from candlewick.chat.messages import Tool
 
@@ -41,6 +41,26 @@ class CallSink(Protocol):
 
 
 @dataclass(frozen=True)
+class Address:
+    """Whom a message within an answer is for: the model itself, the user, or the function ``name``."""
+
+    kind: Literal["thinking", "text", "call"]
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Addressing:
+    """How answers are made that consist of messages, each with a header that says whom it is for."""
+
+    begins: tuple[str, ...]
+    """Markers that begin a message; the header starts with them. The prompt begins the first one."""
+    header_ends: tuple[str, ...]
+    message_ends: tuple[str, ...]
+    address: Callable[[str, Collection[str]], Address | None]
+    """Reads a header, given the names of the tools on offer; ``None`` when it is none."""
+
+
+@dataclass(frozen=True)
 class ToolFormat:
     """A way in which models write calls."""
 
@@ -50,8 +70,14 @@ class ToolFormat:
     read: Callable[[CallSink, Sequence[Tool]], CallReader]
     signs: tuple[str, ...]
     """A template that holds all of these teaches this format."""
+    tokens: tuple[str, ...] = ()
+    """A vocabulary with one of these is a model's that was taught this format."""
     openers: str = ""
     """Characters that may begin a region at the beginning of an answer; the reader gets them too."""
+    addressing: Addressing | None = None
+    """For models whose whole answer is made of addressed messages; the reader gets the text of those that are
+    for a function.
+    """
 
 
 def scan_space(char: str) -> Scan:
@@ -81,10 +107,13 @@ def finish_text(char: str, text: str) -> CallReader:
 
 def read_until(char: str, ending: str, into: list[str]) -> Scan:
     """Collect text up to ``ending``, which is passed over."""
-    text = ""
-    while not (text := text + char).endswith(ending):
+    chars: list[str] = []
+    while True:
         if not char:
             raise MalformedCallError(f"{ending!r} is missing")
+        chars.append(char)
+        if char == ending[-1] and "".join(chars[-len(ending) :]) == ending:
+            break
         char = yield
-    into.append(text[: -len(ending)])
+    into.append("".join(chars[: -len(ending)]))
     return (yield)

@@ -30,6 +30,8 @@ _END_TEXTS = (
     "<end_of_turn>",
     "<turn|>",
     "<end_of_utterance>",
+    "<|tool_response>",
+    "<start_function_response>",
     "<EOT>",
     "[EOT]",
     "[EOS]",
