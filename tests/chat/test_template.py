@@ -100,7 +100,9 @@ def test_ids_are_made_short_where_templates_insist_on_that():
         assert first.split("=")[0] == second.split("=")[0]
         assert len(second.split("=")[0]) == 9
         assert (call_id in text) == (call_id == short)
-    assert long in rendered(CALLS.replace("%s", "{{ c.id }}{{ c.function.arguments|tojson }}"), call)
+    assert long in rendered(
+        CALLS.replace("%s", "{{ c.id }}{{ c.function.name }}{{ c.function.arguments|tojson }}"), call
+    )
 
 
 def test_reasoning_goes_where_templates_look_for_it():
@@ -148,10 +150,10 @@ def test_errors_name_the_template_and_the_line_and_say_what_it_said():
     ],
 )
 def test_a_hostile_template_is_stopped(source):
-    start = time.perf_counter()
+    start = time.thread_time()
     with pytest.raises(TemplateError):
         rendered(source, USER)
-    assert time.perf_counter() - start < 5
+    assert time.thread_time() - start < 5
 
 
 def test_a_template_sees_no_python():

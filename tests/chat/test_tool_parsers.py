@@ -401,6 +401,7 @@ FAMILIES = {
     "deepseek": ["deepseek-ai-DeepSeek-R1-Distill-Qwen-32B", "deepseek-ai-DeepSeek-V3.1"],
     "llama3_json": ["meta-llama-Llama-3.1-8B-Instruct", "meta-llama-Llama-3.2-3B-Instruct"],
     "granite": ["ibm-granite-granite-3.3-2B-Instruct"],
+    "harmony": ["openai-gpt-oss-120b"],
 }
 
 
@@ -443,6 +444,9 @@ def test_the_format_is_found_and_reads_what_the_template_writes(expected, family
 def test_formats_are_found_by_their_marker_in_the_vocabulary():
     assert find_tool_format("", {"[TOOL_CALLS]"}.__contains__).name == "mistral"
     assert find_tool_format("", {"<tool_call>"}.__contains__).name == "hermes"
+    assert find_tool_format("", {"<tool_call>", "<arg_key>"}.__contains__).name == "glm"
+    assert find_tool_format("", {"<|tool_call|>", "<|/tool_call|>"}.__contains__).name == "phi4_mini"
+    assert find_tool_format("", {"<|channel|>"}.__contains__).name == "harmony"
     assert find_tool_format("", lambda text: False).name == "hermes"
 
 

@@ -24,6 +24,7 @@ PAGES = (
     "docs/COMMAND_LINE.md",
     "docs/DEPENDENCIES.md",
     "docs/SERVER.md",
+    "docs/TOOL_CALLING.md",
 )
 
 

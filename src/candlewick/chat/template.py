@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
+from candlewick.chat.call_history import with_ids_that_name, with_one_call_a_message
 from candlewick.chat.messages import Message, Tool, parse_arguments
 from candlewick.chat.reasoning import REASONING_MARKERS
 from candlewick.chat.template_capabilities import TemplateCapabilities
@@ -116,6 +117,10 @@ class ChatTemplate:
         message_values = [
             _plain_message(message, f"messages[{index}]") for index, message in enumerate(messages)
         ]
+        if not self.capabilities.several_calls:
+            message_values = with_one_call_a_message(message_values)
+        if not self.capabilities.call_names:
+            message_values = with_ids_that_name(message_values)
         marking = self._guard.marking(_texts([tool_values, extra_values, message_values]))
         message_fields = [self._fields(_marked_message(values, marking)) for values in message_values]
         marked_tools = [_marked_tool(tool, marking) for tool in tool_values]

@@ -46,6 +46,10 @@ class TemplateCapabilities:
     """The content of a message with calls may be ``None``, and the template treats it as absent."""
     any_call_id: bool
     """Ids of calls may be any text; otherwise nine letters and digits."""
+    call_names: bool
+    """Calls show the function's name; otherwise only their id can hold it."""
+    several_calls: bool
+    """A message may hold several calls; otherwise only the first of them is shown."""
 
     @classmethod
     def probe(cls, render: Render) -> TemplateCapabilities:
@@ -64,23 +68,29 @@ class TemplateCapabilities:
         as_text = _call_turn('{"place": "' + _NEEDLE + '"}')
         arguments_as_text = not shows([_USER, as_object]) and shows([_USER, as_text])
         call = as_text if arguments_as_text else as_object
+        shows_calls = shows([_USER, call])
         without_content = _attempt(render, [_USER, call | {"content": None}], None)
         result = {"role": "tool", "tool_call_id": _CALL_ID, "name": "find", "content": _NEEDLE}
         foreign_call = call | {"tool_calls": [call["tool_calls"][0] | {"id": "call_" + _CALL_ID}]}
         plain_call = _call_turn("{}" if arguments_as_text else {})
+        named_call = _call_turn("{}" if arguments_as_text else {}, name=_NEEDLE)
+        id_as_name = plain_call | {"tool_calls": [plain_call["tool_calls"][0] | {"id": _NEEDLE}]}
+        two_calls = call | {"tool_calls": [*plain_call["tool_calls"], *call["tool_calls"]]}
         return cls(
             system_role=shows([{"role": "system", "content": _NEEDLE}, _USER]),
             tools=shows([_USER], [_TOOL]),
-            tool_calls=shows([_USER, call]),
+            tool_calls=shows_calls,
             tool_results=shows([_USER, plain_call, result]),
             arguments_as_text=arguments_as_text,
-            any_call_id=shows([_USER, foreign_call]) or not shows([_USER, call]),
+            any_call_id=not shows_calls or shows([_USER, foreign_call]),
+            call_names=not shows_calls or shows([_USER, named_call]) or not shows([_USER, id_as_name]),
+            several_calls=not shows_calls or shows([_USER, two_calls]),
             null_content=without_content is not None and "None" not in without_content,
         )
 
 
-def _call_turn(arguments: str | dict[str, Any]) -> dict[str, Any]:
-    call = {"id": _CALL_ID, "type": "function", "function": {"name": "find", "arguments": arguments}}
+def _call_turn(arguments: str | dict[str, Any], name: str = "find") -> dict[str, Any]:
+    call = {"id": _CALL_ID, "type": "function", "function": {"name": name, "arguments": arguments}}
     return {"role": "assistant", "content": "", "tool_calls": [call]}
 
 
