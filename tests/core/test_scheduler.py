@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from candlewick.core.batch import BLOCK_SIZE
 from candlewick.core.scheduler import ScheduledChunk, ScheduledStep, Scheduler
 from candlewick.core.sequence import Sequence, SequenceState
+from candlewick.core.step_pacer import NO_LIMIT, StepPacer
 
 
 class Pool:
@@ -24,8 +25,8 @@ class Pool:
         self._slots: dict[tuple[int, int], int] = {}
         self._num_added = 0
 
-    def add(self, prompt_ids: list[int], num_tokens: int) -> Sequence:
-        sequence = Sequence(prompt_ids, self._num_added)
+    def add(self, prompt_ids: list[int], num_tokens: int, priority: int = 0) -> Sequence:
+        sequence = Sequence(prompt_ids, self._num_added, priority)
         self._num_added += 1
         self.targets[sequence] = num_tokens
         self.scheduler.add(sequence)
@@ -83,13 +84,27 @@ def next_token(context: list[int]) -> int:
     return zlib.crc32(bytes(context)) % 8
 
 
+class FixedPacer(StepPacer):
+    """Allows what it is told to."""
+
+    def __init__(self, share: int = NO_LIMIT) -> None:
+        super().__init__(2.0)
+        self.share = share
+
+    def allowance(self, num_decode_tokens: int) -> int:
+        return self.share if num_decode_tokens else NO_LIMIT
+
+
 class ArrivalsAndCancellations(RuleBasedStateMachine):
     @initialize(
         num_blocks=st.integers(3, 12), max_running=st.integers(1, 6), max_step_tokens=st.integers(1, 40)
     )
     def start(self, num_blocks: int, max_running: int, max_step_tokens: int) -> None:
         self.num_blocks = num_blocks
-        self.scheduler = Scheduler(num_blocks, max_running=max_running, max_step_tokens=max_step_tokens)
+        self.pacer = FixedPacer()
+        self.scheduler = Scheduler(
+            num_blocks, max_running=max_running, max_step_tokens=max_step_tokens, pacer=self.pacer
+        )
         self.pool = Pool(self.scheduler)
 
     @rule(
@@ -98,12 +113,19 @@ class ArrivalsAndCancellations(RuleBasedStateMachine):
         own=st.lists(st.integers(0, 7), min_size=1, max_size=20),
         num_tokens=st.integers(1, 40),
         num_choices=st.integers(1, 3),
+        priority=st.integers(-1, 1),
     )
-    def arrive(self, family: int, num_shared: int, own: list[int], num_tokens: int, num_choices: int) -> None:
+    def arrive(
+        self, family: int, num_shared: int, own: list[int], num_tokens: int, num_choices: int, priority: int
+    ) -> None:
         capacity = self.num_blocks * BLOCK_SIZE
         prompt_ids = ([family] * num_shared)[: capacity - len(own) - 1] + own
         for _ in range(num_choices):
-            self.pool.add(prompt_ids, min(num_tokens, capacity - len(prompt_ids)))
+            self.pool.add(prompt_ids, min(num_tokens, capacity - len(prompt_ids)), priority)
+
+    @rule(share=st.sampled_from([0, 1, 5, 20, NO_LIMIT]))
+    def change_the_pace(self, share: int) -> None:
+        self.pacer.share = share
 
     @precondition(lambda self: self.scheduler.has_work)
     @rule(num_steps=st.integers(1, 10))
@@ -151,9 +173,14 @@ class ArrivalsAndCancellations(RuleBasedStateMachine):
             <= self.scheduler.max_step_tokens
         )
         assert len({chunk.sequence for chunk in step.chunks}) == len(step.chunks)
+        decoding, prompts = step.chunks[: step.num_decodes], step.chunks[step.num_decodes :]
+        highest = max((chunk.sequence.priority for chunk in decoding), default=-2)
+        share = sum(chunk.num_tokens for chunk in prompts if chunk.sequence.priority <= highest)
+        assert share <= self.pacer.share, "running answers are slowed down more than allowed"
 
     def teardown(self) -> None:
         if hasattr(self, "pool"):
+            self.pacer.share = NO_LIMIT
             self.pool.run_to_end()
             assert not self.pool.targets
             assert self.scheduler.blocks.num_held == 0
@@ -222,6 +249,83 @@ def test_nobody_starves_under_endless_arrivals_in_a_tiny_pool() -> None:
         pool.add([i % 8], num_tokens=3)
         pool.step()
     assert latest.state is SequenceState.FINISHED
+
+
+def test_a_higher_priority_takes_place_and_blocks_at_once() -> None:
+    pool = Pool(Scheduler(8, max_running=2, max_step_tokens=64))
+    low = [pool.add([i] * 40, num_tokens=20) for i in range(4)]
+    for _ in range(4):
+        pool.step()
+    assert [sequence.state for sequence in low[:2]] == [SequenceState.RUNNING] * 2
+    high = pool.add([7] * 50, num_tokens=60, priority=1)
+    pool.step()
+    assert high.num_generated == 1
+    pool.step()
+    assert high.num_generated == 2
+    assert low[0].state is SequenceState.RUNNING
+    assert low[1].state is SequenceState.WAITING, "the youngest of the lowest gives way"
+    finished = run_in_order(pool)
+    assert finished[:2] == [low[0], high] or finished[0] is high
+    assert all(sequence.num_generated == 20 for sequence in low), "who gave way comes back"
+
+
+def test_a_priority_waits_for_no_lower_one_under_endless_arrivals() -> None:
+    pool = Pool(Scheduler(8, max_running=3, max_step_tokens=16))
+    for i in range(10):
+        pool.add([i % 8] * 30, num_tokens=30)
+    pool.step()
+    high = pool.add([5] * 60, num_tokens=40, priority=3)
+    num_steps = 0
+    while high.state is not SequenceState.FINISHED:
+        pool.add([num_steps % 8] * 20, num_tokens=5, priority=num_steps % 3)
+        pool.step()
+        num_steps += 1
+    assert num_steps <= 60 // 13 + 1 + 40, "as if it were alone, but for the tokens of running answers"
+
+
+def test_a_lower_priority_waits_as_long_as_higher_ones_come() -> None:
+    pool = Pool(Scheduler(32, max_running=1, max_step_tokens=16))
+    low = pool.add([1] * 4, num_tokens=1, priority=-1)
+    for i in range(30):
+        pool.add([i % 8] * 4, num_tokens=2)
+        pool.step()
+    assert low.num_generated == 0
+    pool.run_to_end()
+    assert low.num_generated == 1
+
+
+def test_equals_are_served_by_age_whatever_their_priority() -> None:
+    pool = Pool(Scheduler(32, max_running=1, max_step_tokens=64))
+    added = [pool.add([i] * 4, num_tokens=2, priority=i % 3) for i in range(9)]
+    assert run_in_order(pool) == sorted(added, key=lambda sequence: (-sequence.priority, sequence.arrival))
+
+
+def test_the_pace_is_kept_for_equals_and_higher_priorities() -> None:
+    pacer = FixedPacer(5)
+    pool = Pool(Scheduler(64, max_running=8, max_step_tokens=40, pacer=pacer))
+    talker = pool.add([1], num_tokens=50)
+    pool.step()
+    equal = pool.add([2] * 100, num_tokens=1)
+    assert shares(pool.step()) == {talker: 1, equal: 5}
+    low = pool.add([3] * 100, num_tokens=1, priority=-1)
+    assert shares(pool.step()) == {talker: 1, equal: 5}
+    high = pool.add([4] * 30, num_tokens=1, priority=1)
+    assert shares(pool.step()) == {talker: 1, high: 30}
+    del low
+
+
+def run_in_order(pool: Pool) -> list[Sequence]:
+    """Run to the end; the sequences in the order in which they finish."""
+    finished: list[Sequence] = []
+    while pool.scheduler.has_work:
+        before = list(pool.targets)
+        pool.step()
+        finished += [sequence for sequence in before if sequence not in pool.targets]
+    return finished
+
+
+def shares(step: ScheduledStep) -> dict[Sequence, int]:
+    return {chunk.sequence: chunk.num_tokens for chunk in step.chunks}
 
 
 def test_the_youngest_gives_way_and_comes_back_with_its_tokens() -> None:

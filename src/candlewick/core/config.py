@@ -30,6 +30,10 @@ class EngineConfig:
     """Requests that may queue; one more raises :class:`~candlewick.core.errors.EngineOverloaded`."""
     max_step_tokens: int = 512
     """Token budget of one step: decodes first, then prefill chunks."""
+    max_decode_slowdown: float = 2.5
+    """How many times as long a step of running answers may take because prompts are computed beside it; more than 1,
+    ``inf`` for no limit. The share of prompts follows from measured times. Less keeps streams smoother, more brings
+    long prompts to their end sooner; it never changes an answer."""
     speculation: Speculation | None = "prompt_lookup"
     """Compute guesses at the next tokens along with each step, where that pays; never changes an answer.
     ``prompt_lookup`` guesses that texts repeat themselves; ``None`` guesses nothing."""
@@ -48,6 +52,11 @@ class EngineConfig:
             value = getattr(self, name)
             if value < 1:
                 raise InvalidRequestError(f"{name} must be at least 1, got {value!r}", name)
+        if not self.max_decode_slowdown > 1:
+            raise InvalidRequestError(
+                f"max_decode_slowdown must be more than 1 ('inf' for no limit), got {self.max_decode_slowdown!r}",
+                "max_decode_slowdown",
+            )
         if self.kv_cache_type not in ("f16", "f32"):
             raise InvalidRequestError(
                 f"kv_cache_type must be 'f16' or 'f32', got {self.kv_cache_type!r}", "kv_cache_type"

@@ -28,6 +28,7 @@ from candlewick.core.sampling import Sample
 from candlewick.core.scheduler import ScheduledChunk, Scheduler
 from candlewick.core.sequence import Sequence, SequenceState
 from candlewick.core.speculation.speculator import Speculator
+from candlewick.core.step_pacer import StepPacer
 
 logger = logging.getLogger(__name__)
 
@@ -70,8 +71,12 @@ class EngineThread:
         self._runner = runner
         self._tokenizer = tokenizer
         self._max_waiting = config.max_waiting
+        self._pacer = StepPacer(config.max_decode_slowdown)
         self._scheduler = Scheduler(
-            runner.num_blocks, max_running=config.max_running, max_step_tokens=config.max_step_tokens
+            runner.num_blocks,
+            max_running=config.max_running,
+            max_step_tokens=config.max_step_tokens,
+            pacer=self._pacer,
         )
         self._speculator = Speculator() if config.speculation is not None else None
         # A SimpleQueue, because a handle's __del__ puts into it and may run at any point of any thread, this
@@ -174,7 +179,7 @@ class EngineThread:
                 for index in range(params.n)
             ]
             for index, sampler in enumerate(samplers):
-                sequence = Sequence(request.prompt_ids, self._num_arrivals)
+                sequence = Sequence(request.prompt_ids, self._num_arrivals, params.priority)
                 self._num_arrivals += 1
                 choice = Choice(
                     index,
@@ -212,8 +217,10 @@ class EngineThread:
         # The thread's own time: how long others had the processor says nothing about the step.
         started_at = time.thread_time()
         self._runner.execute(batch)
+        seconds = time.thread_time() - started_at
+        self._pacer.record(step.num_decode_tokens, step.num_prompt_tokens, seconds)
         if self._speculator is not None and batch.num_tokens == len(batch.logit_rows):
-            self._speculator.observe(batch.num_tokens, time.thread_time() - started_at)
+            self._speculator.observe(batch.num_tokens, seconds)
         sampled = step.sampled_chunks()
         self._num_drafts += sum(len(chunk.draft_ids) for chunk, _ in sampled)
         self._scheduler.complete(step)

@@ -52,6 +52,9 @@ class GenerationParams:
     """``None``: a fresh random seed."""
     n: int = 1
     """Independent answers to the one prompt; choice i of a seeded request draws with its own stream."""
+    priority: int = 0
+    """Requests of a higher priority go first, strictly: one of a lower waits, or pauses, as long as any of a higher one
+    wants its place. Equals are served by age. It never changes an answer."""
 
     def __post_init__(self) -> None:
         if self.max_tokens is not None:
@@ -115,6 +118,12 @@ class GenerationParams:
                 self.seed,
                 "an integer from 0 to 2**64 - 1",
             )
+        _require(
+            _is_int(self.priority) and abs(self.priority) < 2**63,
+            "priority",
+            self.priority,
+            "an integer of 64 bits",
+        )
         _require(
             _is_int(self.n) and 1 <= self.n <= MAX_CHOICES, "n", self.n, f"an integer from 1 to {MAX_CHOICES}"
         )

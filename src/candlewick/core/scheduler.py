@@ -2,9 +2,11 @@
 
 Plain Python without a model, a thread or a clock, so that its promises can be tested by themselves:
 
-- Whoever decodes is served in every step; prompts share what is left of the step's tokens.
-- Nobody starves. Sequences are admitted by age, the youngest gives way when blocks run out, so the oldest
-  always runs on and finishes, and then the next one is the oldest.
+- Whoever decodes is served in every step; prompts share what is left of the step's tokens, and no more than a
+  :class:`~candlewick.core.step_pacer.StepPacer` allows beside them.
+- Priorities are strict: a sequence gives way to any of a higher priority, and never waits for one of a lower.
+- Nobody starves among equals. They are admitted by age, the youngest gives way when blocks run out, so the
+  oldest always runs on and finishes, and then the next one is the oldest.
 - A preempted sequence loses its blocks and is computed again later; the prefix cache makes that cheap. Its
   tokens stay, so whoever reads its answer notices nothing but the pause.
 """
@@ -15,6 +17,8 @@ from bisect import insort
 from collections.abc import Iterable, Mapping
 from collections.abc import Sequence as ReadableSequence
 from dataclasses import dataclass
+from itertools import groupby
+from math import inf
 from operator import attrgetter
 
 import numpy as np
@@ -22,8 +26,9 @@ import numpy as np
 from candlewick.core.batch import BLOCK_SIZE, Batch
 from candlewick.core.block_manager import BlockManager
 from candlewick.core.sequence import Sequence, SequenceState
+from candlewick.core.step_pacer import StepPacer
 
-_by_age = attrgetter("arrival")
+_by_rank = attrgetter("rank")
 _NO_DRAFTS: Mapping[Sequence, ReadableSequence[int]] = {}
 
 
@@ -37,6 +42,11 @@ class ScheduledChunk:
     """Computed along with the others in the hope that they will be drawn; see :meth:`Scheduler.accept_draft`."""
 
     @property
+    def num_rows(self) -> int:
+        """Tokens that are computed, guesses among them."""
+        return self.num_tokens + len(self.draft_ids)
+
+    @property
     def reaches_end(self) -> bool:
         """Whether the chunk computes the last present token, whose logits give the next one."""
         return self.num_tokens == self.sequence.num_pending
@@ -47,6 +57,18 @@ class ScheduledStep:
     """One step: decodes first, then pieces of prompts."""
 
     chunks: tuple[ScheduledChunk, ...]
+    num_decodes: int
+    """How many of the chunks, the first ones, belong to sequences that decode."""
+
+    @property
+    def num_decode_tokens(self) -> int:
+        """Tokens of the chunks that decode, guesses among them."""
+        return sum(chunk.num_rows for chunk in self.chunks[: self.num_decodes])
+
+    @property
+    def num_prompt_tokens(self) -> int:
+        """Tokens of the chunks that compute prompts, or again what was lost to a preemption."""
+        return sum(chunk.num_tokens for chunk in self.chunks[self.num_decodes :])
 
     def sampled_chunks(self) -> list[tuple[ScheduledChunk, int]]:
         """The chunks whose sequences receive tokens, each with the number of its first row of logits.
@@ -94,12 +116,15 @@ class Scheduler:
     No sequence may ever grow beyond the whole pool; whoever adds one sees to that.
     """
 
-    def __init__(self, num_blocks: int, *, max_running: int, max_step_tokens: int) -> None:
+    def __init__(
+        self, num_blocks: int, *, max_running: int, max_step_tokens: int, pacer: StepPacer | None = None
+    ) -> None:
         self.blocks = BlockManager(num_blocks)
         # Each running sequence must be able to advance in every step.
         self.max_running = min(max_running, max_step_tokens)
         self.max_step_tokens = max_step_tokens
-        self.waiting: list[Sequence] = []  # by age, as is the next
+        self.pacer = pacer or StepPacer(inf)
+        self.waiting: list[Sequence] = []  # by rank, as is the next
         self.running: list[Sequence] = []
         self.num_preemptions = 0
         self.num_prompt_tokens = 0
@@ -111,7 +136,7 @@ class Scheduler:
 
     def add(self, sequence: Sequence) -> None:
         """Queue a new sequence."""
-        insort(self.waiting, sequence, key=_by_age)
+        insort(self.waiting, sequence, key=_by_rank)
 
     def finish(self, sequence: Sequence) -> None:
         """Take a sequence out, wherever it is, and release its blocks; a finished one is left alone."""
@@ -131,18 +156,18 @@ class Scheduler:
             # After a preemption nobody is admitted: the blocks just freed belong to those who run.
             self._admit_waiting()
         decodes = [sequence for sequence in self.running if sequence.num_pending == 1]
-        budget = self.max_step_tokens - len(decodes)
-        room = budget if len(decodes) == len(self.running) else budget // 2
+        room = self.max_step_tokens - len(decodes)
+        if len(decodes) < len(self.running):
+            room //= 2
         chunks = []
         for sequence in decodes:
             draft_ids = tuple(drafts.get(sequence, ())[:room])
             draft_ids = draft_ids[: self._make_room(sequence, len(draft_ids))]
             chunks.append(ScheduledChunk(sequence, 1, draft_ids))
             room -= len(draft_ids)
-            budget -= len(draft_ids)
-        chunks += self._prefill_chunks(budget)
+        chunks += self._prefill_chunks(chunks)
         assert chunks, "there was work but nothing could run"
-        return ScheduledStep(tuple(chunks))
+        return ScheduledStep(tuple(chunks), len(decodes))
 
     def complete(self, step: ScheduledStep) -> None:
         """Record that the step was computed; blocks that are now full can be found by others."""
@@ -167,7 +192,7 @@ class Scheduler:
         """Raise ``AssertionError`` unless blocks and queues are in order. For tests, between steps."""
         self.blocks.check_integrity(sequence.block_table for sequence in self.running)
         for queue, state in ((self.waiting, SequenceState.WAITING), (self.running, SequenceState.RUNNING)):
-            assert queue == sorted(queue, key=_by_age), f"{state.value} sequences are out of order"
+            assert queue == sorted(queue, key=_by_rank), f"{state.value} sequences are out of order"
             assert all(sequence.state is state for sequence in queue), f"a sequence is not {state}"
         assert all(not sequence.block_table for sequence in self.waiting), "a waiting sequence holds blocks"
         assert len(self.running) <= self.max_running, "too many sequences run"
@@ -183,7 +208,10 @@ class Scheduler:
             elif self.blocks.num_available:
                 sequence.block_table.append(self.blocks.allocate())
             else:
-                self._preempt_youngest()
+                assert len(self.running) > 1, (
+                    f"the pool of {self.blocks.num_blocks} blocks is too small for one sequence"
+                )
+                self._preempt_last()
                 preempted = True
         return preempted
 
@@ -196,12 +224,11 @@ class Scheduler:
             table.append(self.blocks.allocate())
         return min(num_drafts, len(table) * BLOCK_SIZE - sequence.num_tokens)
 
-    def _preempt_youngest(self) -> None:
+    def _preempt_last(self) -> None:
         sequence = self.running.pop()
-        assert self.running, f"the pool of {self.blocks.num_blocks} blocks is too small for one sequence"
         self._release_blocks(sequence)
         sequence.state = SequenceState.WAITING
-        insort(self.waiting, sequence, key=_by_age)
+        insort(self.waiting, sequence, key=_by_rank)
         self.num_preemptions += 1
 
     def _release_blocks(self, sequence: Sequence) -> None:
@@ -210,11 +237,11 @@ class Scheduler:
         sequence.num_computed = 0
 
     def _admit_waiting(self) -> None:
-        if not self.waiting or len(self.running) >= self.max_running:
+        if not self.waiting or not self._has_place_for(self.waiting[0]):
             return
         being_computed = _blocks_being_computed(self.running)
         for sequence in list(self.waiting):
-            if len(self.running) >= self.max_running or self._prefill_is_busy():
+            if not self._has_place_for(sequence) or self._prefill_is_busy(sequence.priority):
                 break
             # At least the last token is computed, for its logits: a block that holds it is not taken from the
             # cache.
@@ -224,15 +251,30 @@ class Scheduler:
                 # Somebody is computing this very block right now (another choice of the same prompt, say):
                 # wait for it rather than compute it twice.
                 continue
-            if not self._fits(sequence, found):
+            if not self._give_way_to(sequence, found):
                 break
             self._admit(sequence, found)
             being_computed |= _blocks_being_computed([sequence])
 
-    def _prefill_is_busy(self) -> bool:
-        """Whether the prompts behind the oldest one already fill their half of a step."""
-        prefills = [sequence.num_pending for sequence in self.running if sequence.num_pending > 1]
+    def _has_place_for(self, sequence: Sequence) -> bool:
+        return len(self.running) < self.max_running or self.running[-1].priority < sequence.priority
+
+    def _prefill_is_busy(self, priority: int) -> bool:
+        """Whether the prompts of at least this priority, behind the first, already fill their half of a step."""
+        prefills = [
+            sequence.num_pending
+            for sequence in self.running
+            if sequence.num_pending > 1 and sequence.priority >= priority
+        ]
         return bool(prefills) and sum(prefills[1:]) >= (self.max_step_tokens + 1) // 2
+
+    def _give_way_to(self, sequence: Sequence, found: list[int]) -> bool:
+        """Preempt lower priorities until the sequence has a place and its blocks; whether it has."""
+        while len(self.running) >= self.max_running or not self._fits(sequence, found):
+            if not self.running or self.running[-1].priority >= sequence.priority:
+                return False
+            self._preempt_last()
+        return True
 
     def _fits(self, sequence: Sequence, found: list[int]) -> bool:
         # One block in reserve for each that runs: admitting somebody only to preempt them at once helps
@@ -252,27 +294,47 @@ class Scheduler:
             self.num_prefix_hit_tokens += sequence.num_cached
         self.waiting.remove(sequence)
         sequence.state = SequenceState.RUNNING
-        insort(self.running, sequence, key=_by_age)
+        insort(self.running, sequence, key=_by_rank)
 
-    def _prefill_chunks(self, budget: int) -> list[ScheduledChunk]:
-        """Divide ``budget`` tokens among the prompts being computed.
+    def _prefill_chunks(self, decodes: ReadableSequence[ScheduledChunk]) -> list[ScheduledChunk]:
+        """Divide what the decodes leave of the step among the prompts being computed, by priority.
 
-        Half is kept for the oldest so that it always gets on; the rest goes to the shortest first, so that a
-        short question does not wait behind a long document. What the others leave is the oldest's too.
+        The pace is kept for decodes of the prompt's own priority and higher ones.
         """
+        chunks: list[ScheduledChunk] = []
+        num_decode_tokens = sum(chunk.num_rows for chunk in decodes)
+        budget = self.max_step_tokens - num_decode_tokens
+        allowance = self.pacer.allowance(num_decode_tokens)
+        highest = decodes[0].sequence.priority if decodes else -inf
         prefills = [sequence for sequence in self.running if sequence.num_pending > 1]
-        if not prefills:
-            return []
-        oldest, *others = prefills
-        kept = min(oldest.num_pending, (budget + 1) // 2)
-        chunks = []
-        for sequence in sorted(others, key=attrgetter("num_pending")):
-            num_tokens = min(sequence.num_pending, budget - kept)
-            if num_tokens == 0:
-                break
-            chunks.append(ScheduledChunk(sequence, num_tokens))
+        for priority, equals in groupby(prefills, key=attrgetter("priority")):
+            room = min(budget, allowance) if highest >= priority else budget
+            shares = _share(room, list(equals))
+            num_tokens = sum(chunk.num_tokens for chunk in shares)
             budget -= num_tokens
-        return [ScheduledChunk(oldest, min(oldest.num_pending, budget)), *chunks]
+            allowance -= num_tokens
+            chunks += shares
+        return chunks
+
+
+def _share(budget: int, prompts: list[Sequence]) -> list[ScheduledChunk]:
+    """Divide ``budget`` tokens among prompts of one priority, given by age.
+
+    Half is kept for the oldest so that it always gets on; the rest goes to the shortest first, so that a
+    short question does not wait behind a long document. What the others leave is the oldest's too.
+    """
+    if budget <= 0:
+        return []
+    oldest, *others = prompts
+    kept = min(oldest.num_pending, (budget + 1) // 2)
+    chunks = []
+    for sequence in sorted(others, key=attrgetter("num_pending")):
+        num_tokens = min(sequence.num_pending, budget - kept)
+        if num_tokens == 0:
+            break
+        chunks.append(ScheduledChunk(sequence, num_tokens))
+        budget -= num_tokens
+    return [ScheduledChunk(oldest, min(oldest.num_pending, budget)), *chunks]
 
 
 def _blocks_being_computed(sequences: Iterable[Sequence]) -> set[bytes]:

@@ -22,7 +22,8 @@ class SequenceState(Enum):
 class Sequence:
     """The prompt and what was generated so far; compared by identity.
 
-    ``arrival`` orders sequences by age: the smaller, the older. ``num_computed`` counts the leading tokens
+    ``arrival`` orders sequences by age: the smaller, the older; a higher ``priority`` comes before any age.
+    ``num_computed`` counts the leading tokens
     whose keys and values stand in the blocks of ``block_table``; the rest is *pending*. A sequence that
     decodes has exactly one pending token, the one drawn last.
     """
@@ -34,20 +35,27 @@ class Sequence:
         "num_cached",
         "num_computed",
         "num_prompt_tokens",
+        "priority",
         "state",
         "token_ids",
     )
 
-    def __init__(self, prompt_ids: ReadableSequence[int], arrival: int) -> None:
+    def __init__(self, prompt_ids: ReadableSequence[int], arrival: int, priority: int = 0) -> None:
         self.token_ids: list[int] = list(prompt_ids)
         self.num_prompt_tokens = len(self.token_ids)
         self.arrival = arrival
+        self.priority = priority
         self.state = SequenceState.WAITING
         self.num_computed = 0
         self.num_cached: int | None = None
         """Prompt tokens found in the prefix cache when the sequence first ran; ``None`` before that."""
         self.block_table: array[int] = array("i")
         self._digests: list[bytes] = []
+
+    @property
+    def rank(self) -> tuple[int, int]:
+        """Whom to serve first: the smallest."""
+        return -self.priority, self.arrival
 
     @property
     def num_tokens(self) -> int:
