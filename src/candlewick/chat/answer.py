@@ -54,37 +54,56 @@ class Completion:
     """One for every token, when ``GenerationParams.logprobs`` asked for them."""
 
 
+class AnswerBuilder:
+    """An answer while its events come; what is there can be read at any moment."""
+
+    def __init__(self) -> None:
+        self.complete: Complete | None = None
+        self._text: list[str] = []
+        self._thinking: list[str] = []
+        self._tool_calls: list[ToolCall] = []
+
+    def add(self, event: Event) -> None:
+        """Take in one event of the answer.
+
+        Raises:
+            EngineError: the answer failed.
+        """
+        match event:
+            case ResponseToken():
+                self._text.append(event.text)
+            case ThinkingToken():
+                self._thinking.append(event.text)
+            case ToolCallEnd():
+                self._tool_calls.append(ToolCall(id=event.id, name=event.name, arguments=event.arguments))
+            case Error():
+                raise EngineError(f"the answer failed: {event.error_type}: {event.message}")
+            case Complete():
+                self.complete = event
+
+    def answer(self) -> ChatAnswer:
+        """What came so far; one without an end has the reason ``cancelled``."""
+        complete = self.complete or Complete("cancelled")
+        return ChatAnswer(
+            text="".join(self._text),
+            thinking="".join(self._thinking),
+            tool_calls=tuple(self._tool_calls),
+            reason=complete.reason,
+            usage=complete.usage,
+            timings=complete.timings,
+        )
+
+
 def fold_events(events: Iterable[Event], choice: int = 0) -> ChatAnswer:
     """The whole answer number ``choice``; calls that never ended are not part of it.
 
     Raises:
         EngineError: the answer failed, or the events end before it does.
     """
-    text: list[str] = []
-    thinking: list[str] = []
-    tool_calls: list[ToolCall] = []
-    complete: Complete | None = None
+    builder = AnswerBuilder()
     for event in events:
-        if event.choice != choice:
-            continue
-        match event:
-            case ResponseToken():
-                text.append(event.text)
-            case ThinkingToken():
-                thinking.append(event.text)
-            case ToolCallEnd():
-                tool_calls.append(ToolCall(id=event.id, name=event.name, arguments=event.arguments))
-            case Error():
-                raise EngineError(f"the answer failed: {event.error_type}: {event.message}")
-            case Complete():
-                complete = event
-    if complete is None:
+        if event.choice == choice:
+            builder.add(event)
+    if builder.complete is None:
         raise EngineError("the events end before the answer does")
-    return ChatAnswer(
-        text="".join(text),
-        thinking="".join(thinking),
-        tool_calls=tuple(tool_calls),
-        reason=complete.reason,
-        usage=complete.usage,
-        timings=complete.timings,
-    )
+    return builder.answer()
