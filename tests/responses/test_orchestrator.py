@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 import pytest
@@ -108,7 +109,7 @@ async def test_parallel_calls_overlap_only_when_asked_and_results_keep_the_order
 
     calls = [("c1", "slow", ['{"name": "first"}']), ("c2", "slow", ['{"name": "second"}'])]
     llm = in_turns(tool_answer(*calls), text_answer("Done."))
-    names, result = await run(llm, slow, parallel=parallel)
+    names, _ = await run(llm, slow, parallel=parallel)
     assert told(llm.calls[1]) == ["first", "second"]
     execution = [name for name in names if name.startswith("tool_execution")]
     overlapping = execution[:2] == ["tool_execution_start"] * 2
@@ -133,7 +134,8 @@ async def test_errors_are_told_to_the_model():
     texts = told(llm.calls[1])
     assert texts[0] == "error: the file is locked; try another one"
     assert texts[1] == "error: OSError: disk on fire"
-    assert "kind: Field required" in texts[2] and "kindness: Extra inputs" in texts[2]
+    assert "kind: Field required" in texts[2]
+    assert "kindness: Extra inputs" in texts[2]
     assert texts[3] == "error: there is no tool 'nothing'; there are: fails"
     assert "must be JSON text of an object" in texts[4]
     assert [call.status for call in result.tool_calls_executed] == ["failed"] * 5
@@ -172,10 +174,8 @@ async def test_a_tool_that_will_not_stop_is_left_to_itself(monkeypatch):
 
     async def stubborn() -> str:
         while not release.is_set():
-            try:
+            with contextlib.suppress(asyncio.CancelledError):
                 await release.wait()
-            except asyncio.CancelledError:
-                pass
         return "late"
 
     llm = in_turns(tool_answer(("c1", "stubborn", ["{}"])), text_answer("Well."))
@@ -332,7 +332,8 @@ async def test_cancelled_while_the_model_speaks():
     assert names[-1] == "conversation_complete"
     assert isinstance(event, ConversationComplete)
     assert (event.result.stop_reason, event.result.text) == ("cancelled", "Four, n")
-    assert llm.running == 0 and llm.cancelled == 1
+    assert llm.running == 0
+    assert llm.cancelled == 1
 
 
 async def test_cancelled_while_tools_run():
