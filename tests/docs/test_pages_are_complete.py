@@ -114,6 +114,7 @@ def test_every_route_field_and_code_of_the_server_is_named() -> None:
     from candlewick.openai.errors import _TABLE
     from candlewick.openai.request import REFUSED_FIELDS, ChatCompletionRequest
     from candlewick.server import create_app
+    from candlewick.server.config import ServerConfig
     from candlewick.server.routes.events import EventsRequest
 
     paths = create_app(SimpleNamespace(engine=None, model_name="served")).openapi()["paths"]
@@ -123,7 +124,8 @@ def test_every_route_field_and_code_of_the_server_is_named() -> None:
     text = read("docs/SERVER.md")
     assert [route for route in routes if f"`{route}`" not in text] == []
     assert unnamed([*fields, *codes], text) == []
-    assert unnamed(inspect.signature(create_app).parameters.keys() - {"llm"}, read("LIBRARY_API.md")) == []
+    arguments = [*inspect.signature(create_app).parameters, *field_names(ServerConfig)]
+    assert unnamed(arguments, read("LIBRARY_API.md")) == []
 
 
 def test_every_dependency_has_a_reason() -> None:

@@ -6,15 +6,18 @@ import hashlib
 import hmac
 import ipaddress
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import Security
+from fastapi import Request, Security
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from candlewick.core.errors import InvalidRequestError
 from candlewick.openai.errors import error_body
 
 
@@ -48,25 +51,76 @@ class HostCheck:
         return name in self._allowed or name.endswith(".localhost") or _is_address(name)
 
 
-def require_key(api_keys: Sequence[str]) -> Callable[..., Awaitable[None]]:
-    """A dependency that lets in whoever bears one of the keys; everybody when there are none."""
-    digests = [_digest(key) for key in api_keys]
+@dataclass(frozen=True)
+class ApiKey:
+    """A key, as its digest, and whose it is."""
+
+    owner: str
+    digest: bytes
+
+    @classmethod
+    def parse(cls, text: str) -> ApiKey:
+        """From a key, or from a name, a space and a key.
+
+        A key without a name is named after its digest, so that what is stored under it is found again.
+
+        Raises:
+            InvalidRequestError: it is neither.
+        """
+        parts = text.split()
+        if not 1 <= len(parts) <= 2:
+            raise InvalidRequestError("an API key is a key, or a name, a space and a key", "api_keys")
+        digest = _digest(parts[-1])
+        return cls(parts[0] if len(parts) == 2 else f"key-{digest.hex()[:12]}", digest)
+
+
+EVERYBODY = "everybody"
+"""The owner of what is asked for without a key, where none is wanted."""
+
+
+class Doorkeeper:
+    """Tells owners by their keys."""
+
+    def __init__(self, api_keys: Sequence[str]) -> None:
+        self._keys = [ApiKey.parse(text) for text in api_keys]
+
+    @property
+    def wants_key(self) -> bool:
+        return bool(self._keys)
+
+    def owner(self, key: str) -> str | None:
+        """Whose ``key`` is; ``None`` for nobody's. Everybody's, when no key is wanted."""
+        if not self._keys:
+            return EVERYBODY
+        given = _digest(key)
+        # Every key is compared, each in constant time: the answer's delay tells nothing about any of them.
+        owners = [known.owner for known in self._keys if hmac.compare_digest(given, known.digest)]
+        return owners[0] if owners else None
+
+
+def require_key(doorkeeper: Doorkeeper) -> Callable[..., Awaitable[None]]:
+    """A dependency that lets in whoever bears a key, and tells the routes whose it is: see :func:`owner_of`."""
 
     async def check(
+        request: Request,
         credentials: Annotated[HTTPAuthorizationCredentials | None, Security(HTTPBearer(auto_error=False))],
     ) -> None:
-        if not digests:
-            return
-        given = _digest(credentials.credentials if credentials else "")
-        # Every key is compared, each in constant time: the answer's delay tells nothing about any of them.
-        if not sum(hmac.compare_digest(given, digest) for digest in digests):
+        owner = doorkeeper.owner(credentials.credentials if credentials else "")
+        if owner is None:
             raise HTTPException(
                 401,
                 "missing or wrong API key; send 'Authorization: Bearer KEY'",
                 {"WWW-Authenticate": "Bearer"},
             )
+        request.state.owner = owner
 
     return check
+
+
+def owner_of(request: HTTPConnection) -> str:
+    """Whose key a request bears: a stable name for what is kept on its behalf."""
+    owner: str = request.state.owner
+    return owner
 
 
 def _digest(key: str) -> bytes:

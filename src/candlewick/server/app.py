@@ -7,7 +7,7 @@ The model belongs to the caller, who also closes it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi.responses import JSONResponse, Response
@@ -15,53 +15,40 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 
-from candlewick.core.engine_stats import EngineHealth, EngineStats
-from candlewick.core.errors import CandlewickError
-from candlewick.openai.adapter import ChatModel, OpenAIAdapter
+from candlewick.chat.llm import AsyncLLM
+from candlewick.core.errors import CandlewickError, InvalidRequestError
 from candlewick.openai.errors import error_body, error_reply
 from candlewick.openai.types import ErrorBody
-from candlewick.server.access import HostCheck, require_key
+from candlewick.server.access import Doorkeeper, HostCheck, require_key
+from candlewick.server.config import ServerConfig
 from candlewick.server.openapi import describe_bodies
 from candlewick.server.routes import chat_completions, events, health, models
+from candlewick.server.services import Services
 
-MAX_BODY_BYTES = 16 * 2**20
+VERSION_ONE = (models, chat_completions, events)
+"""The modules of the routes under ``/v1``, which want a key if there are any; each has ``routes(services)``."""
 CLIENT_CLOSED_REQUEST = 499
 """Never seen by anybody but access logs (nginx's number)."""
 
 
-class Engine(Protocol):
-    def stats(self) -> EngineStats: ...
-
-    def health(self) -> EngineHealth: ...
-
-
-class ServedModel(ChatModel, Protocol):
-    """What the server needs of :class:`~candlewick.chat.llm.AsyncLLM`."""
-
-    @property
-    def engine(self) -> Engine: ...
-
-
-def create_app(
-    llm: ServedModel,
-    *,
-    model_names: Sequence[str] = (),
-    api_keys: Sequence[str] = (),
-    allowed_hosts: Sequence[str] = (),
-    allowed_origins: Sequence[str] = (),
-    max_body_bytes: int = MAX_BODY_BYTES,
-) -> FastAPI:
-    """An ASGI application that answers with ``llm``.
+def create_app(model: AsyncLLM | Services, *, model_names: Sequence[str] = (), **options: Any) -> FastAPI:
+    """An ASGI application that answers with ``model``.
 
     Args:
-        llm: the model; the caller closes it after the application has ended.
-        model_names: the names under which clients may ask for it; by default its own.
-        api_keys: when there are any, everything under ``/v1`` wants one of them as bearer token.
-        allowed_hosts: names, beyond ``localhost`` and IP addresses, that the Host header may hold; ``"*"``
-            for any. A browser that was tricked into resolving somebody's name to this machine is turned away
-        by it. allowed_origins: web pages that may call from a browser (CORS); by default none.
-        max_body_bytes: the largest request body that is read.
+        model: a model, or services with any number of them; the caller closes it after the application has ended.
+        model_names: the names under which clients may ask for a single model; by default its own.
+        options: fields of :class:`~candlewick.server.config.ServerConfig`; services bring theirs.
+
+    Raises:
+        InvalidRequestError: an option is out of its range.
     """
+    if isinstance(model, Services):
+        if model_names or options:
+            raise InvalidRequestError("services bring their own names and options", "options")
+        services = model
+    else:
+        services = Services.of(model, model_names=tuple(model_names), config=ServerConfig(**options))
+    config = services.config
     app = FastAPI(
         title="Candlewick",
         summary="Language models on an ordinary CPU",
@@ -73,19 +60,22 @@ def create_app(
             Exception: _foreign_error,
         },
     )
-    adapter = OpenAIAdapter(llm, model_names=model_names)
-    version_one = APIRouter(prefix="/v1", dependencies=[Depends(require_key(api_keys))], responses=_ERRORS)
-    version_one.include_router(models.routes(adapter))
-    version_one.include_router(chat_completions.routes(adapter, max_body_bytes))
-    version_one.include_router(events.routes(llm, max_body_bytes))
-    app.include_router(health.routes(llm.engine))
+    app.state.services = services
+    admitted = Depends(require_key(Doorkeeper(config.api_keys)))
+    version_one = APIRouter(prefix="/v1", dependencies=[admitted], responses=_ERRORS)
+    for route in VERSION_ONE:
+        version_one.include_router(route.routes(services))
+    app.include_router(health.routes(services))
     app.include_router(version_one)
     describe_bodies(app)
-    if allowed_origins:
+    if config.allowed_origins:
         app.add_middleware(
-            CORSMiddleware, allow_origins=list(allowed_origins), allow_methods=["*"], allow_headers=["*"]
+            CORSMiddleware,
+            allow_origins=list(config.allowed_origins),
+            allow_methods=["*"],
+            allow_headers=["*"],
         )
-    app.add_middleware(HostCheck, allowed_hosts=allowed_hosts)
+    app.add_middleware(HostCheck, allowed_hosts=config.allowed_hosts)
     return app
 
 

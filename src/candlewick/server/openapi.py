@@ -1,7 +1,7 @@
 """The request bodies in the OpenAPI document.
 
-Routes read their bodies themselves, more strictly than the framework would; here the document learns what
-they read.
+Routes read their bodies themselves, more strictly than the framework would; each says by :func:`json_body` what it
+reads, and the document shows it.
 """
 
 from __future__ import annotations
@@ -10,39 +10,36 @@ from typing import Any
 
 from fastapi import FastAPI
 from pydantic import BaseModel
-from pydantic.json_schema import models_json_schema
 
-from candlewick.openai.request import ChatCompletionRequest
-from candlewick.server.routes.events import EventsRequest
+_SCHEMAS = "#/components/schemas/"
 
-_REFERENCE = "#/components/schemas/{model}"
-_BODIES: dict[str, type[BaseModel]] = {
-    "/v1/chat/completions": ChatCompletionRequest,
-    "/v1/events/chat": EventsRequest,
-}
+
+def json_body(model: type[BaseModel]) -> dict[str, Any]:
+    """The ``openapi_extra`` of a route that reads ``model`` from its body."""
+    schema = model.model_json_schema(ref_template=_SCHEMAS + "{model}")
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
 def describe_bodies(app: FastAPI) -> None:
-    """Make ``app``'s OpenAPI document show the bodies of the routes that read their own."""
+    """Move what the bodies' schemas define to where the document's references look for it."""
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            app.openapi_schema = _with_bodies(generate())
+            app.openapi_schema = _with_shared_schemas(generate())
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
 
 
-def _with_bodies(document: dict[str, Any]) -> dict[str, Any]:
-    _, definitions = models_json_schema(
-        [(model, "validation") for model in _BODIES.values()], ref_template=_REFERENCE
-    )
-    document.setdefault("components", {}).setdefault("schemas", {}).update(definitions["$defs"])
-    for path, model in _BODIES.items():
-        reference = {"$ref": _REFERENCE.format(model=model.__name__)}
-        document["paths"][path]["post"]["requestBody"] = {
-            "required": True,
-            "content": {"application/json": {"schema": reference}},
-        }
+def _with_shared_schemas(document: dict[str, Any]) -> dict[str, Any]:
+    shared = document.setdefault("components", {}).setdefault("schemas", {})
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+            if "title" in content.get("schema", {}):
+                schema = dict(content["schema"])
+                shared.update(schema.pop("$defs", {}))
+                shared[schema["title"]] = schema
+                content["schema"] = {"$ref": _SCHEMAS + schema["title"]}
     return document

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from candlewick.chat.events import Error, Event
+from candlewick.chat.events import Error
 from candlewick.core.params import GenerationParams
-from candlewick.openai.adapter import ChatModel
 from candlewick.openai.errors import error_reply
 from candlewick.openai.fields import parse_fields
 from candlewick.openai.request import Thinking, token_biases
 from candlewick.openai.types import JSONObject
 from candlewick.server.json_body import read_json_object
+from candlewick.server.model_registry import ModelRegistry
+from candlewick.server.openapi import json_body
+from candlewick.server.services import Services
 from candlewick.server.sse import EventStream, Frames, frame
 
 
@@ -52,9 +53,11 @@ class SamplingFields(BaseModel):
 
 
 class EventsRequest(BaseModel):
-    """What :meth:`candlewick.chat.llm.AsyncLLM.chat` takes."""
+    """What :meth:`candlewick.chat.llm.AsyncLLM.chat` takes, and the model's name where there are several."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
+
+    model: str | None = None
 
     messages: Annotated[list[JSONObject], Field(min_length=1)]
     tools: list[JSONObject] | None = None
@@ -63,33 +66,36 @@ class EventsRequest(BaseModel):
     template_variables: JSONObject | None = None
 
 
-def routes(llm: ChatModel, max_body_bytes: int) -> APIRouter:
+def routes(services: Services) -> APIRouter:
     router = APIRouter(tags=["events"])
 
     @router.post(
         "/events/chat",
         responses={200: {"description": "The events.", "content": {"text/event-stream": {}}}},
         response_class=Response,
+        openapi_extra=json_body(EventsRequest),
     )
     async def chat_events(request: Request) -> Response:
         """One answer as typed events: start, thinking, text, tool calls, complete or error."""
-        body = parse_fields(EventsRequest, await read_json_object(request, max_body_bytes))
-        answer = llm.chat(
+        fields = await read_json_object(request, services.config.max_body_bytes)
+        body = parse_fields(EventsRequest, fields)
+        return await EventStream.begin(request, _frames(services.models, body), _error_frame)
+
+    return router
+
+
+async def _frames(models: ModelRegistry, body: EventsRequest) -> Frames:
+    async with models.using(body.model) as model:
+        answer = model.llm.chat(
             body.messages,
             params=body.params.to_params(),
             thinking=body.thinking,
             tools=body.tools,
             template_variables=body.template_variables,
         )
-        return await EventStream.begin(request, _frames(answer), _error_frame)
-
-    return router
-
-
-async def _frames(events: AsyncGenerator[Event, None]) -> Frames:
-    async with aclosing(events):
-        async for event in events:
-            yield frame(event.to_json(), event.sse_name)
+        async with aclosing(answer) as events:
+            async for event in events:
+                yield frame(event.to_json(), event.sse_name)
 
 
 def _error_frame(error: Exception) -> bytes:

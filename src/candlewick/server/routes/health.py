@@ -3,25 +3,42 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastapi import APIRouter, Response
 
-if TYPE_CHECKING:
-    from candlewick.server.app import Engine
+from candlewick.server.services import Services
 
 
-def routes(engine: Engine) -> APIRouter:
+def routes(services: Services) -> APIRouter:
     router = APIRouter(tags=["health"])
 
     @router.get("/health")
     @router.get("/health/ready")
     async def ready(response: Response) -> dict[str, Any]:
-        """200 when requests can be answered, else 503; with the engine's numbers."""
-        health = engine.health()
-        if health.status != "ready":
+        """200 when requests can be answered, else 503; with every model's state and its engine's numbers."""
+        statuses = services.models.statuses()
+        engines = {model.name: asdict(model.llm.engine.stats()) for model in services.models.loaded()}
+        # The first model is the one that requests get when they name none: the others may come and go.
+        state = statuses[0].state
+        if state != "ready":
             response.status_code = 503
-        return {"status": health.status, "engine": asdict(engine.stats())}
+        return {
+            "status": state,
+            "engine": engines.get(statuses[0].name),
+            "models": [
+                {
+                    "name": status.name,
+                    "status": status.state,
+                    "users": status.users,
+                    "memory_bytes": status.memory_bytes,
+                    "stage": status.stage,
+                    "progress": status.progress,
+                    "engine": engines.get(status.name),
+                }
+                for status in statuses
+            ],
+        }
 
     @router.get("/health/live")
     async def live() -> dict[str, str]:

@@ -1,0 +1,41 @@
+"""What the routes of one application share: the models, the settings, and what else the operator set up.
+
+Everything is made by whoever makes the application, who also closes it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self
+
+from candlewick.server.config import ServerConfig
+from candlewick.server.model_registry import ModelRegistry
+
+if TYPE_CHECKING:
+    from candlewick.chat.llm import AsyncLLM
+    from candlewick.store.database import Database
+
+
+@dataclass(frozen=True)
+class Services:
+    """Handed to every route factory; a route takes from it what it needs."""
+
+    models: ModelRegistry
+    config: ServerConfig = field(default_factory=ServerConfig)
+    database: Database | None = None
+    """Where responses, conversations and sessions are kept; ``None``: nothing outlives the process."""
+    mcp_servers: tuple[Any, ...] = ()
+    """The MCP servers that the operator set up."""
+
+    @classmethod
+    def of(
+        cls, llm: AsyncLLM, *, model_names: tuple[str, ...] = (), config: ServerConfig | None = None
+    ) -> Self:
+        """Services of one model, which the caller keeps and closes."""
+        return cls(ModelRegistry.of(llm, model_names), config or ServerConfig())
+
+    async def close(self) -> None:
+        """Close what the application was given to own: the models that it loaded, and the database."""
+        await self.models.close()
+        if self.database is not None:
+            self.database.close()
