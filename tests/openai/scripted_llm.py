@@ -20,6 +20,7 @@ from candlewick.chat.events import (
     ToolCallEnd,
     ToolCallStart,
 )
+from candlewick.chat.transcript import Transcript
 from candlewick.core.engine_stats import EngineHealth, EngineStats
 from candlewick.core.params import GenerationParams
 from candlewick.core.usage import Timings, Usage
@@ -34,6 +35,7 @@ class Call:
     thinking: str
     tools: Sequence[Mapping[str, Any]] | None
     template_variables: Mapping[str, Any] | None
+    transcript: Transcript | None = None
 
 
 class Pause:
@@ -107,8 +109,9 @@ class ScriptedLLM:
         thinking: str = "adaptive",
         tools: Sequence[Mapping[str, Any]] | None = None,
         template_variables: Mapping[str, Any] | None = None,
+        transcript: Transcript | None = None,
     ) -> AsyncGenerator[Event, None]:
-        call = Call(messages, params or GenerationParams(), thinking, tools, template_variables)
+        call = Call(messages, params or GenerationParams(), thinking, tools, template_variables, transcript)
         self.calls.append(call)
         self.running += 1
         finished = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from scripted_llm import Call, Pause, ScriptedLLM, replaying, text_answer, tool_
 
 from candlewick.chat.events import Error, ResponseToken, Start
 from candlewick.chat.messages import Message, Tool
+from candlewick.chat.transcript import Transcript
 from candlewick.core.errors import EngineOverloaded, InvalidRequestError
 from candlewick.core.usage import Usage
 from candlewick.responses import (
@@ -447,3 +449,13 @@ def test_names_that_collide_are_refused():
     session = ResponsesSession(replaying(), tools=[add])
     with pytest.raises(InvalidRequestError, match="two tools are called 'add'"):
         session.stream_conversation(QUESTION, ConversationOptions(client_tools=[Tool(name="add")]))
+
+
+async def test_each_turn_goes_on_from_the_tokens_of_the_one_before() -> None:
+    first = tool_answer(call_add())
+    first[-1] = replace(first[-1], token_ids=(1, 2, 3))
+    llm = in_turns(first, text_answer("five"))
+    given = Transcript((1,), 1, keeps_thinking=True)
+    await run(llm, add, transcript=given)
+    assert llm.calls[0].transcript == given
+    assert llm.calls[1].transcript == Transcript((1, 2, 3), num_messages=2, keeps_thinking=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 from candlewick.chat.messages import Tool
 from candlewick.chat.reasoning import ThinkingMode
+from candlewick.chat.transcript import Transcript
 from candlewick.core.errors import InvalidRequestError
 from candlewick.core.params import GenerationParams
 from candlewick.responses.approval import Approval, ApprovalAnswer, Approve, check_approval
@@ -34,6 +35,8 @@ class ConversationOptions:
         max_result_chars: a longer result is cut, and the model told so.
         raise_tool_errors: raise what a Python function raises, instead of telling the model.
         params, thinking, template_variables: as for ``AsyncLLM.chat``, in every turn.
+        transcript: the tokens of an earlier turn to go on from, as for ``AsyncLLM.chat``; later turns go on from
+            those before them by themselves.
         tool_choice, parallel_tool_calls: as for ``AsyncLLM.chat``; a forced call is forced in the first turn
             only, or the model could never answer.
     """
@@ -52,6 +55,7 @@ class ConversationOptions:
     params: GenerationParams = field(default_factory=GenerationParams)
     thinking: ThinkingMode = "adaptive"
     template_variables: Mapping[str, Any] | None = None
+    transcript: Transcript | None = None
     tool_choice: str = "auto"
     parallel_tool_calls: bool = True
 

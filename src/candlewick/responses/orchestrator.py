@@ -13,9 +13,10 @@ from dataclasses import fields
 from typing import Any, Protocol
 
 from candlewick.chat.answer import AnswerBuilder, ChatAnswer
-from candlewick.chat.events import Error, Event
+from candlewick.chat.events import Complete, Error, Event
 from candlewick.chat.messages import Message, Tool, ToolCall
 from candlewick.chat.reasoning import ThinkingMode
+from candlewick.chat.transcript import Transcript
 from candlewick.core.errors import CandlewickError
 from candlewick.core.params import GenerationParams
 from candlewick.core.usage import Usage
@@ -52,6 +53,7 @@ class Chatting(Protocol):
         thinking: ThinkingMode = "adaptive",
         tools: Sequence[Tool] | None = None,
         template_variables: Mapping[str, Any] | None = None,
+        transcript: Transcript | None = None,
     ) -> AsyncGenerator[Event, None]: ...
 
 
@@ -83,6 +85,7 @@ class AgentLoop:
             self._note, options.tool_timeout, options.max_result_chars, options.raise_tool_errors
         )
         self._new: list[Message] = []
+        self._transcript = options.transcript
         self._executed: list[ExecutedCall] = []
         self._usage = Usage()
         self._turns = 0
@@ -162,8 +165,17 @@ class AgentLoop:
             answer = builder.answer()
             if builder.complete is not None or answer.text or answer.thinking or answer.tool_calls:
                 self._new.append(answer.to_message())
+                self._remember(builder.complete)
                 self._usage = _sum(self._usage, answer.usage)
         return answer
+
+    def _remember(self, complete: Complete | None) -> None:
+        """Let the next turn go on from the tokens of this one."""
+        if complete is not None and complete.token_ids:
+            given = self._options.transcript
+            num_messages = len(self._given) + len(self._new)
+            keeps_thinking = given is not None and given.keeps_thinking
+            self._transcript = Transcript(complete.token_ids, num_messages, keeps_thinking)
 
     def _ask(self, toolbox: Toolbox) -> AsyncGenerator[Event, None]:
         options = self._options
@@ -173,6 +185,7 @@ class AgentLoop:
             thinking=options.thinking,
             tools=toolbox.definitions() or None,
             template_variables=options.template_variables,
+            transcript=self._transcript,
         )
 
     async def _deal_with(self, calls: Sequence[ToolCall]) -> StopReason | None:
