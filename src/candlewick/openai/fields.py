@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from candlewick.core.errors import InvalidRequestError
 
@@ -13,6 +13,39 @@ Model = TypeVar("Model", bound=BaseModel)
 
 LONGEST_SHOWN = 80
 """Characters of a wrong value that an error message shows."""
+
+
+class WireRequest(BaseModel):
+    """A request as it came over the wire, its types checked; make it by :meth:`parse`."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    refused: ClassVar[Mapping[str, str]] = {}
+    """Fields that would change the answer and can't be honoured, with the reason; ``null`` is as good as absent."""
+    harmless: ClassVar[frozenset[str]] = frozenset()
+    """Fields that are read and change nothing: they name, bill, store or speed up a request."""
+
+    @classmethod
+    def parse(cls, body: Mapping[str, Any]) -> Self:
+        """Check a request's fields.
+
+        Raises:
+            InvalidRequestError: a field is unknown, unsupported, contradicts another or holds a wrong value;
+                ``parameter`` names it.
+        """
+        for name, reason in cls.refused.items():
+            if body.get(name) is not None:
+                raise InvalidRequestError(f"{name!r} is not supported: {reason}", name)
+        request = parse_fields(cls, {key: body[key] for key in body if key not in cls.refused})
+        request.check()
+        return request
+
+    def check(self) -> None:
+        """Refuse what the fields ask for together, or ask of us and can't have.
+
+        Raises:
+            InvalidRequestError: ``parameter`` names the field.
+        """
 
 
 def parse_fields(model: type[Model], body: Mapping[str, Any]) -> Model:

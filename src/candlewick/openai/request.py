@@ -8,13 +8,13 @@ Source: OpenAI's Chat Completions reference (``openai.types.chat.completion_crea
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from candlewick.core.errors import InvalidRequestError
-from candlewick.core.params import MAX_CHOICES, MAX_TOP_LOGPROBS, GenerationParams
-from candlewick.openai.fields import parse_fields
+from candlewick.core.params import MAX_TOP_LOGPROBS, GenerationParams
+from candlewick.openai.sampling import SamplingRequest, StreamOptions
 from candlewick.openai.types import JSONObject
 
 Thinking = Literal["think", "no_think", "adaptive"]
@@ -30,18 +30,16 @@ REFUSED_FIELDS = {
 """Fields that would change the answer and that we can't honour; ``null`` is as good as absent."""
 
 
-class StreamOptions(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    include_usage: bool = False
-    include_obfuscation: bool = False
-    """Accepted, without effect: it pads chunks against observers of the network."""
-
-
-class ChatCompletionRequest(BaseModel):
+class ChatCompletionRequest(SamplingRequest):
     """One request as it came over the wire, its types checked; make it by :meth:`parse`."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    refused: ClassVar[Mapping[str, str]] = REFUSED_FIELDS
+    harmless: ClassVar[frozenset[str]] = frozenset(
+        {
+            *("user", "metadata", "store", "service_tier", "safety_identifier", "prediction"),
+            *("prompt_cache_key", "prompt_cache_options", "prompt_cache_retention"),
+        }
+    )
 
     model: str
     messages: Annotated[list[JSONObject], Field(min_length=1)]
@@ -49,16 +47,8 @@ class ChatCompletionRequest(BaseModel):
     stream_options: StreamOptions | None = None
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
     max_tokens: Annotated[int, Field(ge=1)] | None = None
-    temperature: float | None = None
-    top_p: float | None = None
-    n: Annotated[int, Field(ge=1, le=MAX_CHOICES)] | None = None
-    stop: str | list[str] | None = None
-    seed: int | None = None
-    logit_bias: dict[str, float] | None = None
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=MAX_TOP_LOGPROBS)] | None = None
-    frequency_penalty: float | None = None
-    presence_penalty: float | None = None
     response_format: JSONObject | None = None
     tools: list[JSONObject] | None = None
     tool_choice: str | JSONObject | None = None
@@ -67,11 +57,6 @@ class ChatCompletionRequest(BaseModel):
     modalities: list[str] | None = None
 
     # Our extensions, named as in other servers of open models.
-    top_k: int | None = None
-    min_p: float | None = None
-    repetition_penalty: float | None = None
-    stop_token_ids: list[int] | None = None
-    ignore_eos: bool | None = None
     enable_thinking: bool | None = None
     chat_template_kwargs: JSONObject | None = None
 
@@ -85,21 +70,6 @@ class ChatCompletionRequest(BaseModel):
     prompt_cache_options: JSONObject | None = None
     prompt_cache_retention: str | None = None
     prediction: JSONObject | None = None
-
-    @classmethod
-    def parse(cls, body: Mapping[str, Any]) -> ChatCompletionRequest:
-        """Check a request's fields.
-
-        Raises:
-            InvalidRequestError: a field is unknown, unsupported, contradicts another or holds a wrong value;
-                ``parameter`` names it.
-        """
-        for name, reason in REFUSED_FIELDS.items():
-            if body.get(name) is not None:
-                raise InvalidRequestError(f"{name!r} is not supported: {reason}", name)
-        request = parse_fields(cls, {key: body[key] for key in body if key not in REFUSED_FIELDS})
-        request.check()
-        return request
 
     def check(self) -> None:
         """Refuse what the fields ask for together, or ask of us and can't have.
@@ -144,25 +114,10 @@ class ChatCompletionRequest(BaseModel):
         Raises:
             InvalidRequestError: a value is out of its range.
         """
-        given: dict[str, Any] = {
-            "max_tokens": self.max_completion_tokens or self.max_tokens,
-            "temperature": self.temperature,
-            "top_p": self.top_p,
-            "top_k": self.top_k,
-            "min_p": self.min_p,
-            "repetition_penalty": self.repetition_penalty,
-            "frequency_penalty": self.frequency_penalty,
-            "presence_penalty": self.presence_penalty,
-            "stop": (self.stop,) if isinstance(self.stop, str) else self.stop and tuple(self.stop),
-            "stop_token_ids": self.stop_token_ids and tuple(self.stop_token_ids),
-            "ignore_eos": self.ignore_eos,
-            "logit_bias": self.logit_bias and token_biases(self.logit_bias),
-            "logprobs": (self.top_logprobs or 0) if self.logprobs else None,
-            # The protocol's seeds are signed, ours are not.
-            "seed": None if self.seed is None else self.seed % 2**64,
-            "n": self.n,
-        }
-        return GenerationParams(**{name: value for name, value in given.items() if value is not None})
+        return self.sampling(
+            max_tokens=self.max_completion_tokens or self.max_tokens,
+            logprobs=(self.top_logprobs or 0) if self.logprobs else None,
+        )
 
     def offered_tools(self) -> list[JSONObject] | None:
         """The tools that the model may call: none when ``tool_choice`` is ``"none"``, so that it can't."""
@@ -195,18 +150,3 @@ class ChatCompletionRequest(BaseModel):
         if self.reasoning_effort not in (None, "none"):
             variables.setdefault("reasoning_effort", self.reasoning_effort)
         return variables
-
-
-def token_biases(logit_bias: Mapping[str, float]) -> dict[int, float]:
-    """``logit_bias`` with the token ids as numbers, which JSON has no keys for.
-
-    Raises:
-        InvalidRequestError: a key is no token id.
-    """
-    for token_id in logit_bias:
-        # ASCII digits only: int() would also take '१', '1_0' and ' 1'.
-        if not (token_id.isascii() and token_id.isdigit() and len(token_id) < 10):
-            raise InvalidRequestError(
-                f"logit_bias must map token ids to numbers, got key {token_id!r}", "logit_bias"
-            )
-    return {int(token_id): bias for token_id, bias in logit_bias.items()}

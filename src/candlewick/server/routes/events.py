@@ -12,7 +12,8 @@ from candlewick.chat.events import Error
 from candlewick.core.params import GenerationParams
 from candlewick.openai.errors import error_reply
 from candlewick.openai.fields import parse_fields
-from candlewick.openai.request import Thinking, token_biases
+from candlewick.openai.request import Thinking
+from candlewick.openai.sampling import token_biases
 from candlewick.openai.types import JSONObject
 from candlewick.server.json_body import read_json_object
 from candlewick.server.model_registry import ModelRegistry
