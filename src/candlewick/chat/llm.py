@@ -97,6 +97,21 @@ class _Model:
         """
         return self.conversation.count_tokens(text, tools)
 
+    def prompt_tokens(
+        self,
+        messages: Messages,
+        tools: Tools | None = None,
+        *,
+        thinking: ThinkingMode = "adaptive",
+        template_variables: Mapping[str, Any] | None = None,
+    ) -> list[int]:
+        """The token ids of the prompt that :meth:`chat` makes of these arguments.
+
+        Raises:
+            InvalidRequestError: a message or tool is wrong, or the template refuses the conversation.
+        """
+        return list(self.conversation.turn(messages, None, thinking, tools, template_variables).prompt_ids)
+
     def _prompt_ids(self, prompt: str | Sequence[int]) -> Sequence[int]:
         return self.tokenizer.encode(prompt, add_special=True) if isinstance(prompt, str) else prompt
 

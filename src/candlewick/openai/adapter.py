@@ -1,4 +1,4 @@
-"""Chat Completions on top of an ``AsyncLLM``, without a server: mount it, call it, test it.
+"""OpenAI's protocol on top of an ``AsyncLLM``, without a server: mount it, call it, test it.
 
 Owns the meaning of the protocol's fields; refuses to know HTTP. Errors are raised as our own exceptions;
 :func:`candlewick.openai.errors.error_reply` says what a client should be told.
@@ -6,19 +6,41 @@ Owns the meaning of the protocol's fields; refuses to know HTTP. Errors are rais
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from candlewick.chat.events import Error, Event, ToolCallArguments, ToolCallEnd, ToolCallStart
-from candlewick.core.errors import ModelNotFoundError
+from candlewick.core.errors import InvalidRequestError, ModelNotFoundError
 from candlewick.core.params import GenerationParams
 from candlewick.openai.completion import ChunkWriter, CompletionBuilder, Heading
+from candlewick.openai.embedding import EmbeddingList, EmbeddingModel, EmbeddingRequest, embeddings
 from candlewick.openai.errors import error_named
+from candlewick.openai.fields import WireRequest
 from candlewick.openai.request import ChatCompletionRequest, Thinking
+from candlewick.openai.text_completion import (
+    TextCompletion,
+    TextCompletionRequest,
+    TextModel,
+    new_heading,
+    text_completion,
+    text_completion_chunks,
+)
+from candlewick.openai.tokens import (
+    DetokenizeRequest,
+    Text,
+    TokenizeRequest,
+    TokenizingModel,
+    Tokens,
+    detokenize,
+    tokenize,
+)
 from candlewick.openai.types import ChatCompletion, ChatCompletionChunk, Model, ModelList
+
+Request = TypeVar("Request", bound=WireRequest)
 
 
 class ChatModel(Protocol):
@@ -39,7 +61,7 @@ class ChatModel(Protocol):
 
 
 class OpenAIAdapter:
-    """Answers Chat Completions requests with one model.
+    """Answers requests of OpenAI's protocol with one model.
 
     Args:
         llm: the model.
@@ -81,6 +103,43 @@ class OpenAIAdapter:
         options = request.stream_options
         writer = ChunkWriter(self._heading(), include_usage=options is not None and options.include_usage)
         return self._chunks(request, writer)
+
+    async def completion(self, request: TextCompletionRequest | Mapping[str, Any]) -> TextCompletion:
+        """Prompts continued as they are: the whole answer. Cancelling the task stops the generation.
+
+        Raises: as :meth:`chat_completion`.
+        """
+        accepted = self._accepted(TextCompletionRequest, request)
+        return await text_completion(self._text_model(), accepted, self._text_heading())
+
+    def stream_completion(
+        self, request: TextCompletionRequest | Mapping[str, Any]
+    ) -> AsyncGenerator[TextCompletion, None]:
+        """Prompts continued as they are, in chunks; closing the generator stops the generation."""
+        accepted = self._accepted(TextCompletionRequest, request)
+        return text_completion_chunks(self._text_model(), accepted, self._text_heading())
+
+    async def embeddings(self, request: EmbeddingRequest | Mapping[str, Any]) -> EmbeddingList:
+        """The vectors of texts.
+
+        Raises:
+            InvalidRequestError: the request can't be honoured, or the model makes no embeddings.
+            ModelNotFoundError: the request names another model.
+        """
+        accepted = self._accepted(EmbeddingRequest, request)
+        if not isinstance(self.llm, EmbeddingModel):
+            raise InvalidRequestError("this model makes no embeddings", "model")
+        return await embeddings(self.llm, accepted, self.model_names[0])
+
+    async def tokenize(self, request: TokenizeRequest | Mapping[str, Any]) -> Tokens:
+        """The tokens of a text or of a conversation's prompt."""
+        accepted = self._accepted(TokenizeRequest, request)
+        return await asyncio.to_thread(tokenize, self._tokenizing_model(), accepted)
+
+    async def detokenize(self, request: DetokenizeRequest | Mapping[str, Any]) -> Text:
+        """The text of some tokens."""
+        accepted = self._accepted(DetokenizeRequest, request)
+        return await asyncio.to_thread(detokenize, self._tokenizing_model(), accepted)
 
     def models(self) -> ModelList:
         """The names under which clients may ask for the model."""
@@ -129,15 +188,34 @@ class OpenAIAdapter:
                 yield event
 
     def _accept(self, request: ChatCompletionRequest | Mapping[str, Any]) -> ChatCompletionRequest:
-        if isinstance(request, ChatCompletionRequest):
+        return self._accepted(ChatCompletionRequest, request)
+
+    def _accepted(self, kind: type[Request], request: Request | Mapping[str, Any]) -> Request:
+        if isinstance(request, kind):
             request.check()
         else:
-            request = ChatCompletionRequest.parse(request)
-        self.model(request.model)
+            assert not isinstance(request, WireRequest), f"expected a {kind.__name__}"
+            request = kind.parse(request)
+        name = getattr(request, "model", None)
+        if name is not None:
+            self.model(name)
         return request
+
+    def _text_model(self) -> TextModel:
+        if not isinstance(self.llm, TextModel):
+            raise InvalidRequestError("this model continues no plain text", "model")
+        return self.llm
+
+    def _tokenizing_model(self) -> TokenizingModel:
+        if not isinstance(self.llm, TokenizingModel):
+            raise InvalidRequestError("this model has no tokenizer to show", "model")
+        return self.llm
 
     def _heading(self) -> Heading:
         return Heading(model=self.model_names[0], system_fingerprint=self._fingerprint)
+
+    def _text_heading(self) -> Heading:
+        return new_heading(self.model_names[0], self._fingerprint)
 
 
 def _version() -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from candlewick.chat.events import (
@@ -60,18 +60,24 @@ class UsageSum:
 
     def to_wire(self) -> CompletionUsage:
         """The prompt counts once, however many answers it has; cached is what the first of them found."""
-        prompt = max((usage.prompt_tokens for usage in self._choices), default=0)
-        completion = sum(usage.completion_tokens for usage in self._choices)
+        return self.total([self])
+
+    @staticmethod
+    def total(requests: Iterable[UsageSum]) -> CompletionUsage:
+        """The usage of several prompts with all of their choices."""
+        prompt = completion = cached = reasoning = 0
+        for request in requests:
+            choices = request._choices
+            prompt += max((usage.prompt_tokens for usage in choices), default=0)
+            completion += sum(usage.completion_tokens for usage in choices)
+            cached += min((usage.cached_tokens for usage in choices), default=0)
+            reasoning += sum(usage.reasoning_tokens for usage in choices)
         return {
             "prompt_tokens": prompt,
             "completion_tokens": completion,
             "total_tokens": prompt + completion,
-            "prompt_tokens_details": {
-                "cached_tokens": min((usage.cached_tokens for usage in self._choices), default=0)
-            },
-            "completion_tokens_details": {
-                "reasoning_tokens": sum(usage.reasoning_tokens for usage in self._choices)
-            },
+            "prompt_tokens_details": {"cached_tokens": cached},
+            "completion_tokens_details": {"reasoning_tokens": reasoning},
         }
 
 
