@@ -15,10 +15,18 @@ LONGEST_SHOWN = 80
 """Characters of a wrong value that an error message shows."""
 
 
+def _declare(schema: dict[str, Any], request: type[WireRequest]) -> None:
+    """Say in the JSON schema, too, what becomes of the fields."""
+    for name in request.harmless:
+        schema["properties"][name]["x-harmless"] = True
+    if request.refused:
+        schema["x-refused"] = dict(request.refused)
+
+
 class WireRequest(BaseModel):
     """A request as it came over the wire, its types checked; make it by :meth:`parse`."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra=_declare)
 
     refused: ClassVar[Mapping[str, str]] = {}
     """Fields that would change the answer and can't be honoured, with the reason; ``null`` is as good as absent."""

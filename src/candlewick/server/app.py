@@ -22,10 +22,19 @@ from candlewick.openai.types import ErrorBody
 from candlewick.server.access import Doorkeeper, HostCheck, require_key
 from candlewick.server.config import ServerConfig
 from candlewick.server.openapi import describe_bodies
-from candlewick.server.routes import chat_completions, events, health, models
+from candlewick.server.routes import (
+    capabilities,
+    chat_completions,
+    completions,
+    embeddings,
+    events,
+    health,
+    models,
+    tokens,
+)
 from candlewick.server.services import Services
 
-VERSION_ONE = (models, chat_completions, events)
+VERSION_ONE = (models, capabilities, chat_completions, completions, embeddings, tokens, events)
 """The modules of the routes under ``/v1``, which want a key if there are any; each has ``routes(services)``."""
 CLIENT_CLOSED_REQUEST = 499
 """Never seen by anybody but access logs (nginx's number)."""

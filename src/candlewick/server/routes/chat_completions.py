@@ -33,7 +33,7 @@ def routes(services: Services) -> APIRouter:
         """OpenAI's Chat Completions; with ``"stream": true`` a stream of server-sent events."""
         body = ChatCompletionRequest.parse(await read_json_object(request, services.config.max_body_bytes))
         if body.stream:
-            return await EventStream.begin(request, _frames(services.models, body), _error_frames)
+            return await EventStream.begin(request, _frames(services.models, body), error_frames)
         return JSONResponse(await while_connected(request.receive, _answer(services.models, body)))
 
     return router
@@ -54,6 +54,6 @@ async def _frames(models: ModelRegistry, body: ChatCompletionRequest) -> Frames:
     yield DONE
 
 
-def _error_frames(error: Exception) -> bytes:
+def error_frames(error: Exception) -> bytes:
     """The official clients raise on a chunk with an ``error``; others wait for the end mark."""
     return frame(error_reply(error).body) + DONE
