@@ -160,3 +160,19 @@ def test_no_conversation_makes_it_fail(address: str, conversation: Any, offered:
         f"{address}/v1/chat/completions", json=body | {"enable_thinking": thinking}, timeout=60
     )
     assert answer.status_code in (200, 400), answer.text
+
+
+def test_prompts_are_continued_through_the_official_client(address: str) -> None:
+    client = openai.OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0, timeout=60)
+    asked = {"model": "builtin", "prompt": ["Once upon", "Two"], "max_tokens": 6, "temperature": 0}
+    plain = client.completions.create(**asked, logprobs=1)
+    assert [choice.index for choice in plain.choices] == [0, 1]
+    assert all(len(choice.logprobs.tokens) == 6 for choice in plain.choices)
+    texts = ["", ""]
+    for chunk in client.completions.create(**asked, stream=True):
+        for choice in chunk.choices:
+            texts[choice.index] += choice.text
+    assert texts == [choice.text for choice in plain.choices]
+    tokens = httpx.post(f"{address}/v1/tokenize", json={"messages": HI}).json()
+    again = client.completions.create(model="builtin", prompt=tokens["tokens"], max_tokens=1)
+    assert again.usage.prompt_tokens == tokens["count"]
