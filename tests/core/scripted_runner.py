@@ -167,6 +167,7 @@ class ByteTokenizer:
     """A token a byte, and three control tokens."""
 
     eos_ids = frozenset([EOS])
+    bos_id = None
 
     def decoder(self, *, after: int | None = None) -> ByteDecoder:
         return ByteDecoder()

@@ -35,7 +35,8 @@ class EngineTokenizer(Protocol):
 
 
 class Choice:
-    """Choice number ``index``; ``max_tokens`` is what the request allows or the context has room for.
+    """Choice number ``index``; ``max_tokens`` is what the request allows or the context has room for,
+    ``num_truncated`` how much of the prompt was left out.
 
     Times are seconds of one monotonic clock.
     """
@@ -50,6 +51,7 @@ class Choice:
         *,
         max_tokens: int,
         submitted_at: float,
+        num_truncated: int = 0,
     ) -> None:
         self.index = index
         self.sequence = sequence
@@ -60,9 +62,12 @@ class Choice:
         self._silent_ids = self._end_ids | tokenizer.eos_ids
         self._decoder = tokenizer.decoder(after=sequence.token_ids[-1])
         self._stop_filter = StopStringFilter(params.stop)
+        self._num_truncated = num_truncated
         self._submitted_at = submitted_at
         self._started_at: float | None = None
         self._first_token_at: float | None = None
+        self._latest_token_at = 0.0
+        self._longest_gap = 0.0
 
     @property
     def num_remaining(self) -> int:
@@ -81,6 +86,9 @@ class Choice:
         self.sampler.accept(token_id)
         if self._first_token_at is None:
             self._first_token_at = now
+        else:
+            self._longest_gap = max(self._longest_gap, now - self._latest_token_at)
+        self._latest_token_at = now
 
         piece = "" if token_id in self._silent_ids else self._decoder.push(token_id)
         text, stopped = self._stop_filter.push(piece)
@@ -126,6 +134,7 @@ class Choice:
             prompt_tokens=self.sequence.num_prompt_tokens,
             completion_tokens=self.sequence.num_generated,
             cached_tokens=self.sequence.num_cached or 0,
+            truncated_tokens=self._num_truncated,
         )
 
     def _timings(self, now: float) -> Timings:
@@ -138,4 +147,5 @@ class Choice:
             prefill_seconds=first_token_at - started_at,
             decode_seconds=now - first_token_at,
             time_to_first_token_seconds=first_token_at - self._submitted_at if has_token else 0.0,
+            longest_gap_seconds=self._longest_gap,
         )

@@ -28,6 +28,8 @@ class EngineConfig:
     """Sequences that decode at the same time."""
     max_waiting: int = 256
     """Requests that may queue; one more raises :class:`~candlewick.core.errors.EngineOverloaded`."""
+    max_queue_seconds: float | None = None
+    """How long a request may wait to be begun before it ends with the same error; ``None``: as long as it takes."""
     max_step_tokens: int = 512
     """Token budget of one step: decodes first, then prefill chunks."""
     max_decode_slowdown: float = 2.5
@@ -52,6 +54,11 @@ class EngineConfig:
             value = getattr(self, name)
             if value < 1:
                 raise InvalidRequestError(f"{name} must be at least 1, got {value!r}", name)
+        if self.max_queue_seconds is not None and not self.max_queue_seconds > 0:
+            raise InvalidRequestError(
+                f"max_queue_seconds must be more than 0 or None, got {self.max_queue_seconds!r}",
+                "max_queue_seconds",
+            )
         if not self.max_decode_slowdown > 1:
             raise InvalidRequestError(
                 f"max_decode_slowdown must be more than 1 ('inf' for no limit), got {self.max_decode_slowdown!r}",

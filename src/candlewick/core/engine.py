@@ -20,11 +20,12 @@ from typing import TYPE_CHECKING, Self
 from candlewick.core.batch import BLOCK_SIZE
 from candlewick.core.config import EngineConfig
 from candlewick.core.engine_stats import EngineHealth, EngineStats
-from candlewick.core.engine_thread import EngineThread, Request
+from candlewick.core.engine_thread import EngineThread
 from candlewick.core.errors import ContextOverflowError, InvalidRequestError
 from candlewick.core.generation import ChoiceResult, Generation
 from candlewick.core.output_stream import FinishReason, Output
 from candlewick.core.params import GenerationParams
+from candlewick.core.request import Request
 from candlewick.core.runner_protocol import ModelRunner
 
 if TYPE_CHECKING:
@@ -97,27 +98,31 @@ class InferenceEngine:
 
         Raises:
             InvalidRequestError: the prompt is empty, or a token id is outside of the vocabulary.
-            ContextOverflowError: prompt and ``max_tokens`` exceed :attr:`max_context`.
-            EngineOverloaded: ``max_waiting`` requests wait already.
+            ContextOverflowError: prompt and ``max_tokens`` exceed :attr:`max_context`, and the prompt may not be
+                truncated.
+            EngineOverloaded: ``max_waiting`` requests wait already. The generation raises it, too, if the
+                request then waits for more than ``max_queue_seconds``.
             EngineClosed, EngineFailed: the engine takes no more requests.
         """
         params = params or GenerationParams()
-        prompt = self._valid_prompt(prompt_ids)
+        given = self._valid_prompt(prompt_ids)
         self._require_in_vocabulary(params.logit_bias, "logit_bias")
         self._require_in_vocabulary(params.stop_token_ids, "stop_token_ids")
+        prompt = self._fitting_prompt(given, params)
         request = Request(
             prompt_ids=prompt,
             params=params,
             seed=secrets.randbits(64) if params.seed is None else params.seed,
             max_tokens=self._max_tokens(len(prompt), params.max_tokens),
             submitted_at=time.perf_counter(),
+            num_truncated=len(given) - len(prompt),
         )
         self._thread.submit(request)
         return Generation(request.stream, partial(self._thread.cancel, request), self)
 
     def stats(self) -> EngineStats:
-        """The numbers as of the latest step."""
-        return self._thread.stats
+        """The numbers as of the latest step, and what happened lately."""
+        return self._thread.stats()
 
     def health(self) -> EngineHealth:
         """Whether the engine takes requests and, if a step failed, the error."""
@@ -167,6 +172,17 @@ class InferenceEngine:
                     f"{parameter} has token id {token_id}; the model's go from 0 to {self.vocab_size - 1}",
                     parameter,
                 )
+
+    def _fitting_prompt(self, prompt: list[int], params: GenerationParams) -> list[int]:
+        """The prompt, or what is left of it if it is too long and may be truncated."""
+        wanted = 1 if params.max_tokens is None else params.max_tokens
+        if params.context_overflow == "error" or len(prompt) + wanted <= self.max_context:
+            return prompt
+        room = self.max_context - (params.max_tokens or max(1, self.max_context // 4))
+        keeps_start = prompt[0] == self.tokenizer.bos_id
+        if room < 1 + keeps_start:
+            return prompt  # nothing of it would be left: an overflow after all
+        return [*prompt[:keeps_start], *prompt[len(prompt) - room + keeps_start :]]
 
     def _max_tokens(self, num_prompt_tokens: int, max_tokens: int | None) -> int:
         room = self.max_context - num_prompt_tokens

@@ -13,16 +13,17 @@ import os
 import threading
 import time
 import weakref
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from enum import Enum
 from queue import SimpleQueue
 
+from candlewick.core.admission import Admission
 from candlewick.core.choice import Choice, EngineTokenizer
 from candlewick.core.config import EngineConfig
-from candlewick.core.engine_stats import EngineHealth, EngineStats
-from candlewick.core.errors import EngineClosed, EngineFailed, EngineOverloaded
-from candlewick.core.output_stream import Output, OutputStream, Waiter, wake
-from candlewick.core.params import GenerationParams
+from candlewick.core.engine_stats import EngineHealth, EngineStats, StepLog
+from candlewick.core.errors import EngineClosed, EngineFailed
+from candlewick.core.output_stream import Output, Waiter, wake
+from candlewick.core.request import Request
 from candlewick.core.runner_protocol import ModelRunner
 from candlewick.core.sampling import Sample
 from candlewick.core.scheduler import ScheduledChunk, Scheduler
@@ -31,22 +32,6 @@ from candlewick.core.speculation.speculator import Speculator
 from candlewick.core.step_pacer import StepPacer
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(eq=False)
-class Request:
-    """A validated request. Everything but ``stream`` belongs to the engine's thread once submitted."""
-
-    prompt_ids: list[int]
-    params: GenerationParams
-    seed: int
-    max_tokens: int
-    submitted_at: float
-    stream: OutputStream = field(default_factory=OutputStream)
-    choices: list[Choice] = field(default_factory=list)
-    """The unfinished ones."""
-    queued: bool = True
-    """Whether it still counts among those that wait to be begun."""
 
 
 @dataclass(frozen=True)
@@ -66,11 +51,10 @@ class EngineThread:
     """
 
     def __init__(self, runner: ModelRunner, tokenizer: EngineTokenizer, config: EngineConfig) -> None:
-        self.stats = EngineStats(blocks_free=runner.num_blocks)
+        self._stats = EngineStats(blocks_free=runner.num_blocks)
         self.health = EngineHealth("ready")
         self._runner = runner
         self._tokenizer = tokenizer
-        self._max_waiting = config.max_waiting
         self._pacer = StepPacer(config.max_decode_slowdown)
         self._scheduler = Scheduler(
             runner.num_blocks,
@@ -85,16 +69,16 @@ class EngineThread:
         self._requests: set[Request] = set()
         self._choice_of: dict[Sequence, tuple[Request, Choice]] = {}
         self._num_arrivals = 0
-        self._num_steps = 0
+        self._step_log = StepLog()
         self._num_generated_tokens = 0
+        self._num_requests = dict.fromkeys(("finished", "cancelled", "failed", "refused"), 0)
         self._num_drafts = 0
         self._num_accepted_drafts = 0
         self._waiters: list[Waiter] = []
 
-        # Between submit() and the thread: who may still queue, and whether there is somebody to queue for.
-        self._admission = threading.Lock()
-        self._num_queued = 0
-        self._num_free_places = self._scheduler.max_running
+        # Whoever submits and whoever shuts down: a request comes in before the end or is refused.
+        self._health_lock = threading.Lock()
+        self._admission = Admission(config.max_waiting, config.max_queue_seconds, self._scheduler.max_running)
 
         self._process_id = os.getpid()
         self._thread = threading.Thread(target=self._run, name="candlewick-engine", daemon=True)
@@ -113,16 +97,15 @@ class EngineThread:
                 f"this engine belongs to process {self._process_id} and its thread did not survive the fork "
                 f"into process {os.getpid()}; create an engine in each process, or start processes by 'spawn'"
             )
-        with self._admission:
+        with self._health_lock:
             if self.health.status != "ready":
                 raise self._refusal()
-            if self._num_queued >= self._max_waiting + self._num_free_places:
-                raise EngineOverloaded(
-                    f"{self._num_queued} requests are waiting and max_waiting is {self._max_waiting}; "
-                    "try again later or raise max_waiting"
-                )
-            self._num_queued += 1
+            self._admission.enter(request)
             self._inbox.put(request)
+
+    def stats(self) -> EngineStats:
+        """The present numbers; from any thread."""
+        return replace(self._stats, recent=self._step_log.recent(time.perf_counter()))
 
     def cancel(self, request: Request) -> None:
         """Give a request up, at the latest after the present step; from anywhere, ``__del__`` included."""
@@ -164,6 +147,7 @@ class EngineThread:
                 self._give_up(message.request)
             elif isinstance(message, Request):
                 self._begin(message)
+        self._refuse_overdue()
         if not self._scheduler.has_work:
             self._count_free_places()
         self._publish()
@@ -171,6 +155,8 @@ class EngineThread:
         return True
 
     def _begin(self, request: Request) -> None:
+        if request.stream.ended:
+            return  # overdue before it was read
         self._requests.add(request)
         params = request.params
         try:
@@ -189,6 +175,7 @@ class EngineThread:
                     self._tokenizer,
                     max_tokens=request.max_tokens,
                     submitted_at=request.submitted_at,
+                    num_truncated=request.num_truncated,
                 )
                 request.choices.append(choice)
                 self._choice_of[sequence] = request, choice
@@ -198,10 +185,17 @@ class EngineThread:
 
     def _give_up(self, request: Request) -> None:
         """Cancel a request's unfinished choices; one that has ended is left alone."""
+        if request not in self._requests:
+            return
         now = time.perf_counter()
-        for choice in list(request.choices):
+        for choice in request.choices:
             self._put(request, choice.cancel(now))
-            self._end_choice(request, choice)
+        self._end_request(request, "cancelled")
+
+    def _refuse_overdue(self) -> None:
+        """End the requests that have waited too long to be begun."""
+        for request, error in self._admission.overdue(time.perf_counter()):
+            self._end_request(request, "refused", error)
 
     def _step(self) -> None:
         step = self._scheduler.schedule(self._drafts())
@@ -209,7 +203,7 @@ class EngineThread:
         for chunk in step.chunks:
             request, choice = self._choice_of[chunk.sequence]
             choice.start(now)
-            self._leave_queue(request)
+            self._admission.begin(request, now)
         self._count_free_places()
         self._publish()
 
@@ -224,8 +218,15 @@ class EngineThread:
         sampled = step.sampled_chunks()
         self._num_drafts += sum(len(chunk.draft_ids) for chunk, _ in sampled)
         self._scheduler.complete(step)
-        self._num_steps += 1
+        num_generated_before = self._num_generated_tokens
         self._draw(sampled)
+        ended_at = time.perf_counter()
+        self._step_log.record(
+            ended_at,
+            ended_at - now,
+            self._num_generated_tokens - num_generated_before,
+            step.num_prompt_tokens,
+        )
         self._count_free_places()
         self._publish()
 
@@ -289,16 +290,13 @@ class EngineThread:
         self._forget_choice(choice)
         request.choices.remove(choice)
         if not request.choices:
-            self._end_request(request, None)
+            self._end_request(request, "finished")
 
     def _fail_request(self, request: Request, cause: Exception) -> None:
         """End one request whose own sampler, decoder or the like failed; the engine goes on."""
-        for choice in request.choices:
-            self._forget_choice(choice)
-        request.choices.clear()
         error = EngineFailed(f"this request failed, others go on: {cause!r}")
         error.__cause__ = cause
-        self._end_request(request, error)
+        self._end_request(request, "failed", error)
 
     def _forget_choice(self, choice: Choice) -> None:
         self._choice_of.pop(choice.sequence, None)
@@ -306,30 +304,34 @@ class EngineThread:
             self._speculator.forget(choice.sequence)
         self._scheduler.finish(choice.sequence)
 
-    def _end_request(self, request: Request, error: Exception | None) -> None:
-        self._leave_queue(request)
+    def _end_request(self, request: Request, how: str, error: Exception | None = None) -> None:
+        for choice in request.choices:
+            self._forget_choice(choice)
+        request.choices.clear()
+        self._admission.leave(request)
         self._requests.discard(request)
+        self._num_requests[how] += 1
         self._waiters += request.stream.end(error)
-
-    def _leave_queue(self, request: Request) -> None:
-        if request.queued:
-            request.queued = False
-            with self._admission:
-                self._num_queued -= 1
 
     def _publish(self) -> None:
         """Let others see the present numbers; always before readers are woken, who may look at them."""
         scheduler, blocks = self._scheduler, self._scheduler.blocks
-        self.stats = EngineStats(
+        self._stats = EngineStats(
+            requests_finished=self._num_requests["finished"],
+            requests_cancelled=self._num_requests["cancelled"],
+            requests_failed=self._num_requests["failed"],
+            requests_refused=self._num_requests["refused"] + self._admission.num_refused,
             running=len(scheduler.running),
             waiting=len(scheduler.waiting),
             blocks_used=blocks.num_held,
             blocks_cached=blocks.num_cached,
             blocks_free=blocks.num_free,
-            steps=self._num_steps,
+            steps=self._step_log.num_steps,
+            step_seconds=self._step_log.seconds,
             preemptions=scheduler.num_preemptions,
             prompt_tokens=scheduler.num_prompt_tokens,
             prefix_hit_tokens=scheduler.num_prefix_hit_tokens,
+            computed_prompt_tokens=self._step_log.num_prompt_tokens,
             generated_tokens=self._num_generated_tokens,
             draft_tokens=self._num_drafts,
             accepted_draft_tokens=self._num_accepted_drafts,
@@ -341,7 +343,9 @@ class EngineThread:
         Not after merely reading the inbox: whoever came in by it has not had the chance to begin yet.
         """
         scheduler = self._scheduler
-        self._num_free_places = 0 if scheduler.waiting else scheduler.max_running - len(scheduler.running)
+        self._admission.set_free_places(
+            0 if scheduler.waiting else scheduler.max_running - len(scheduler.running)
+        )
 
     def _deliver(self) -> None:
         """Wake the readers of all that was put since the last time."""
@@ -350,16 +354,14 @@ class EngineThread:
 
     def _shut_down(self, health: EngineHealth) -> None:
         """Take no more requests and end those that are pending."""
-        with self._admission:
+        with self._health_lock:
             self.health = health
         while not self._inbox.empty():
             message = self._inbox.get()
             if isinstance(message, Request):
                 self._requests.add(message)
         for request in list(self._requests):
-            for choice in request.choices:
-                self._forget_choice(choice)
-            self._end_request(request, self._refusal())
+            self._end_request(request, "failed", self._refusal())
         self._publish()
         self._deliver()
 

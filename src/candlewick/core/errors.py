@@ -70,7 +70,14 @@ class EngineError(CandlewickError):
 
 
 class EngineOverloaded(EngineError):
-    """The waiting queue is full, or the request waited longer than allowed."""
+    """The waiting queue is full, or the request waited longer than allowed.
+
+    ``retry_after_seconds`` is when another attempt may have better luck, as far as can be told.
+    """
+
+    def __init__(self, message: str, retry_after_seconds: float = 1.0) -> None:
+        self.retry_after_seconds = retry_after_seconds
+        super().__init__(message)
 
 
 class EngineClosed(EngineError):

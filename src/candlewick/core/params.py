@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 from candlewick.core.errors import InvalidRequestError
+
+ContextOverflow = Literal["error", "truncate_left"]
 
 MAX_TOP_LOGPROBS = 20
 MAX_CHOICES = 64
@@ -52,6 +55,10 @@ class GenerationParams:
     """``None``: a fresh random seed."""
     n: int = 1
     """Independent answers to the one prompt; choice i of a seeded request draws with its own stream."""
+    context_overflow: ContextOverflow = "error"
+    """What happens to a prompt that is too long: ``error``, or ``truncate_left``, which drops tokens from its start
+    (but keeps a begin-of-text token) until ``max_tokens`` have room behind it, or a quarter of the context if those are
+    not given. ``Usage.truncated_tokens`` says how many."""
     priority: int = 0
     """Requests of a higher priority go first, strictly: one of a lower waits, or pauses, as long as any of a higher one
     wants its place. Equals are served by age. It never changes an answer."""
@@ -118,6 +125,12 @@ class GenerationParams:
                 self.seed,
                 "an integer from 0 to 2**64 - 1",
             )
+        _require(
+            self.context_overflow in get_args(ContextOverflow),
+            "context_overflow",
+            self.context_overflow,
+            f"one of {', '.join(get_args(ContextOverflow))}",
+        )
         _require(
             _is_int(self.priority) and abs(self.priority) < 2**63,
             "priority",

@@ -7,6 +7,7 @@ says no.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import ceil
 
 from candlewick.core import errors
 from candlewick.openai.types import ErrorBody
@@ -38,7 +39,7 @@ _TABLE: dict[type[Exception], _Row] = {
     errors.TemplateError: _Row(400, "invalid_request_error", "chat_template_error"),
     errors.ModelNotFoundError: _Row(404, "invalid_request_error", "model_not_found"),
     errors.ModelLoadError: _Row(500, "server_error", "model_load_error", _DO_NOT_RETRY),
-    errors.EngineOverloaded: _Row(429, "rate_limit_error", "engine_overloaded", (("Retry-After", "1"),)),
+    errors.EngineOverloaded: _Row(429, "rate_limit_error", "engine_overloaded"),
     errors.EngineClosed: _Row(503, "server_error", "engine_closed", (("Retry-After", "5"),)),
     errors.EngineFailed: _Row(500, "server_error", "engine_failed", _DO_NOT_RETRY),
     errors.EngineError: _Row(503, "server_error", "engine_error"),
@@ -54,9 +55,12 @@ def error_reply(error: Exception) -> ErrorReply:
     """
     row = next(_TABLE[kind] for kind in type(error).__mro__ if kind in _TABLE)
     is_ours = isinstance(error, errors.CandlewickError)
+    headers = dict(row.headers)
+    if isinstance(error, errors.EngineOverloaded):
+        headers["Retry-After"] = str(ceil(error.retry_after_seconds))
     return ErrorReply(
         status=row.status,
-        headers=dict(row.headers),
+        headers=headers,
         body=error_body(
             str(error) if is_ours else "internal error; the server's log has the details",
             type=row.type,
