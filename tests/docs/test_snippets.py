@@ -25,6 +25,7 @@ PAGES = (
     "docs/DEPENDENCIES.md",
     "docs/SERVER.md",
     "docs/TOOL_CALLING.md",
+    "docs/UNDER_LOAD.md",
 )
 
 
