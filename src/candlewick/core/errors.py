@@ -13,7 +13,9 @@
     │   ├── EngineOverloaded        the waiting queue is full or the wait was too long
     │   ├── EngineClosed            the engine was closed, or closed while the request ran
     │   └── EngineFailed            a step failed for good; ``__cause__`` tells why
-    └── StoreError                  the database can't be opened, is of a newer version, or fails
+    ├── StoreError                  the database can't be opened, is of a newer version, or fails
+    ├── SessionNotFound             there is no such session, or it is somebody else's
+    └── SessionBusy                 the session's answer must end before this can be done
 
 Every message says what failed, the value seen and what to do.
 """
@@ -90,3 +92,11 @@ class EngineFailed(EngineError):
 
 class StoreError(CandlewickError):
     """The database can't be opened, holds tables of a newer version, or fails."""
+
+
+class SessionNotFound(CandlewickError):
+    """There is no such session, or it is somebody else's."""
+
+
+class SessionBusy(CandlewickError):
+    """The session's answer must end before this can be done."""

@@ -43,6 +43,8 @@ _TABLE: dict[type[Exception], _Row] = {
     errors.EngineClosed: _Row(503, "server_error", "engine_closed", (("Retry-After", "5"),)),
     errors.EngineFailed: _Row(500, "server_error", "engine_failed", _DO_NOT_RETRY),
     errors.EngineError: _Row(503, "server_error", "engine_error"),
+    errors.SessionNotFound: _Row(404, "invalid_request_error", "session_not_found"),
+    errors.SessionBusy: _Row(409, "invalid_request_error", "session_busy", _DO_NOT_RETRY),
     errors.CandlewickError: _Row(500, "server_error", "internal_error", _DO_NOT_RETRY),
     Exception: _Row(500, "server_error", "internal_error", _DO_NOT_RETRY),
 }

@@ -22,8 +22,9 @@ from candlewick.chat.events import (
     ToolCallEnd,
     ToolCallStart,
 )
+from candlewick.sessions.answering import ToolNews
 from candlewick.sessions.entry import Entry, Figures
-from candlewick.sessions.parts import UNFINISHED, TextPart, ThinkingPart, ToolPart, ToolState
+from candlewick.sessions.parts import UNFINISHED, TextPart, ThinkingPart, ToolPart
 
 PartKind = TypeVar("PartKind", TextPart, ThinkingPart, ToolPart)
 
@@ -79,28 +80,19 @@ class AnswerWriter:
             case Error():
                 self._entry.error, self._entry.state, self._entry.version = event.message, "failed", number
 
-    def set_tool(
-        self,
-        call_id: str,
-        number: int,
-        *,
-        state: ToolState | None = None,
-        server: str | None = None,
-        result: str | None = None,
-        progress: str | None = None,
-    ) -> None:
-        """What became of a call; what is ``None`` stays."""
-        call = self._call(call_id)
+    def tell_tool(self, news: ToolNews, number: int) -> None:
+        """What became of a call; news of calls that nobody began say nothing."""
+        call = self._call(news.call_id)
         if call is None:
             return
-        if state == "running":
-            self._tool_since[call_id] = self._clock()
-        if state is not None and state not in UNFINISHED and call_id in self._tool_since:
-            call.seconds = self._clock() - self._tool_since[call_id]
-        call.state = state or call.state
-        call.server = server or call.server
-        call.result = result if result is not None else call.result
-        call.progress = progress or call.progress
+        if news.state == "running":
+            self._tool_since[news.call_id] = self._clock()
+        if news.state is not None and news.state not in UNFINISHED and news.call_id in self._tool_since:
+            call.seconds = self._clock() - self._tool_since[news.call_id]
+        call.state = news.state or call.state
+        call.server = news.server or call.server
+        call.result = call.result if news.result is None else news.result
+        call.progress = news.progress or call.progress
         call.version = number
 
     def end(self, number: int) -> None:
@@ -120,7 +112,8 @@ class AnswerWriter:
             cached_tokens=usage.cached_tokens,
             completion_tokens=before.completion_tokens + usage.completion_tokens,
             reasoning_tokens=before.reasoning_tokens + usage.reasoning_tokens,
-            time_to_first_token_seconds=before.time_to_first_token_seconds or timings.time_to_first_token_seconds,
+            time_to_first_token_seconds=before.time_to_first_token_seconds
+            or timings.time_to_first_token_seconds,
             tokens_per_second=timings.tokens_per_second(usage.completion_tokens),
             context_tokens=usage.total_tokens,
         )
@@ -136,7 +129,9 @@ class AnswerWriter:
             part.seconds, part.version = self._clock() - self._thinking_since, number
 
     def _drop_void_calls(self, number: int) -> None:
-        kept = [part for part in self._entry.parts if not (isinstance(part, ToolPart) and part.state == "writing")]
+        kept = [
+            part for part in self._entry.parts if not (isinstance(part, ToolPart) and part.state == "writing")
+        ]
         if len(kept) != len(self._entry.parts):
             self._entry.parts[:] = kept
             self._entry.version = number

@@ -147,19 +147,30 @@ class Entry:
         if not isinstance(id, str) or not _ID.fullmatch(id):
             raise InvalidRequestError(f"an entry's id is 1 to 100 letters, digits, _ and -, got {id!r}", "id")
         if parent_id is not None and not isinstance(parent_id, str):
-            raise InvalidRequestError(f"an entry's parent_id must be an id or null, got {parent_id!r}", "parent_id")
-        role, state = value.get("role"), value.get("state", "complete")
+            raise InvalidRequestError(
+                f"an entry's parent_id must be an id or null, got {parent_id!r}", "parent_id"
+            )
+        role: Any = value.get("role")
+        state: Any = value.get("state", "complete")
         if role not in get_args(EntryRole):
             raise InvalidRequestError(f"an entry's role must be user or assistant, got {role!r}", "role")
         if state not in get_args(EntryState):
             raise InvalidRequestError(f"an entry's state can't be {state!r}", "state")
         created_at = value.get("created_at", 0.0)
-        if isinstance(created_at, bool) or not isinstance(created_at, int | float) or not 0 <= created_at < 1e12:
-            raise InvalidRequestError(f"created_at must be seconds since 1970, got {created_at!r}", "created_at")
+        if (
+            isinstance(created_at, bool)
+            or not isinstance(created_at, int | float)
+            or not 0 <= created_at < 1e12
+        ):
+            raise InvalidRequestError(
+                f"created_at must be seconds since 1970, got {created_at!r}", "created_at"
+            )
         parts, figures = value.get("parts"), value.get("figures")
         if not isinstance(parts, list) or not (figures is None or isinstance(figures, Mapping)):
-            raise InvalidRequestError("an entry needs a list of parts, and figures that are an object or null", "parts")
-        entry = cls(
+            raise InvalidRequestError(
+                "an entry needs a list of parts, and figures that are an object or null", "parts"
+            )
+        return cls(
             id=id,
             parent_id=parent_id,
             role=role,
@@ -170,7 +181,6 @@ class Entry:
             error=None if value.get("error") is None else str(value["error"]),
             figures=None if figures is None else Figures.from_json(figures),
         )
-        return entry
 
 
 def _tool_call(part: ToolPart) -> ToolCall:
@@ -190,4 +200,6 @@ def _require_utf8(text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise InvalidRequestError("the text holds half of a surrogate pair and is no Unicode text", "text") from None
+        raise InvalidRequestError(
+            "the text holds half of a surrogate pair and is no Unicode text", "text"
+        ) from None

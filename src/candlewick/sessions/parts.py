@@ -90,7 +90,7 @@ def read_part(value: Mapping[str, Any], id: int) -> Part:
         case "thinking":
             return ThinkingPart(id=id, text=_text(value, "text"), seconds=_seconds(value) or 0.0)
         case "tool":
-            state = value.get("state")
+            state: Any = value.get("state")
             if state not in get_args(ToolState):
                 raise InvalidRequestError(f"a tool call's state can't be {state!r}", "parts")
             return ToolPart(

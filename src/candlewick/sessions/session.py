@@ -10,13 +10,13 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
 from candlewick.chat.messages import Message
-from candlewick.core.errors import CandlewickError, InvalidRequestError, SessionBusy
+from candlewick.core.errors import CandlewickError, InvalidRequestError, SessionBusy, SessionNotFound
 from candlewick.sessions import tables
 from candlewick.sessions.answer_writer import AnswerWriter
 from candlewick.sessions.answering import Answering, ToolNews
@@ -78,11 +78,6 @@ class Session:
         """The entry of the answer that is being written."""
         return self._writing.id if self._writing else None
 
-    @property
-    def is_idle(self) -> bool:
-        """Nobody listens and nothing is written: nothing would be lost with this object."""
-        return self._writing is None and self.broadcaster.num_listeners == 0 and not self._changes.locked()
-
     def summary(self) -> dict[str, Any]:
         return summary(self._record, writing=self.writing)
 
@@ -121,7 +116,9 @@ class Session:
         """
         before = self.tree[entry_id]
         if before.role != "user":
-            raise InvalidRequestError("only what a person said can be edited; ask for another answer", "entry")
+            raise InvalidRequestError(
+                "only what a person said can be edited; ask for another answer", "entry"
+            )
         return await self._ask(lambda: Entry.from_user(text, before.parent_id))
 
     async def answer_again(self, entry_id: str) -> Entry:
@@ -135,7 +132,7 @@ class Session:
         parent_id = entry.id if entry.role == "user" else entry.parent_id
         if parent_id is None or self.tree[parent_id].role != "user":
             raise InvalidRequestError("there is no question above this answer", "entry")
-        async with self._changing():
+        async with self._changes:
             self._require_rest()
             return await self._begin_answer(parent_id)
 
@@ -146,7 +143,7 @@ class Session:
             SessionBusy: an answer is being written.
             InvalidRequestError: there is no such entry.
         """
-        async with self._changing():
+        async with self._changes:
             self._require_rest()
             self.tree.show(entry_id)
             await self._save(replace(self._record, head=self.tree.head))
@@ -157,10 +154,11 @@ class Session:
         Raises:
             InvalidRequestError: the title is empty or too long.
         """
-        title = _clean_title(title)
+        title = clean_title(title)
         if not 0 < len(title) <= MAX_TITLE:
             raise InvalidRequestError(f"a title has 1 to {MAX_TITLE} characters, got {len(title)}", "title")
-        async with self._changing():
+        async with self._changes:
+            self._require_open()
             await self._save(replace(self._record, title=title))
             self._tell_session()
 
@@ -170,7 +168,8 @@ class Session:
         Raises:
             InvalidRequestError: a setting is unknown or out of its range.
         """
-        async with self._changing():
+        async with self._changes:
+            self._require_open()
             await self._save(replace(self._record, settings=self.settings.changed(changes)))
             self._tell_session()
 
@@ -198,16 +197,17 @@ class Session:
 
     async def close(self, last_event: str | None = None) -> None:
         """Stop the answer and let the listeners go, after a last event."""
-        await self.stop()
-        if last_event is not None:
-            self.broadcaster.publish(last_event, {})
-        self.broadcaster.close()
+        async with self._changes:
+            await self.stop()
+            if last_event is not None:
+                self.broadcaster.publish(last_event, {})
+            self.broadcaster.close()
 
-    async def _ask(self, question: Any) -> Entry:
-        async with self._changing():
+    async def _ask(self, question: Callable[[], Entry]) -> Entry:
+        async with self._changes:
             self._require_rest()
-            entry: Entry = question()
-            await self._add(entry, title=self.title or _title_from(entry.text))
+            entry = question()
+            await self._add(entry, title=self.title or title_from(entry.text))
             return await self._begin_answer(entry.id)
 
     async def _begin_answer(self, parent_id: str) -> Entry:
@@ -247,7 +247,7 @@ class Session:
                 async for event in events:
                     number = self.broadcaster.publish(event.sse_name, {**event.to_json(), "entry": answer.id})
                     if isinstance(event, ToolNews):
-                        writer.set_tool(event, number)
+                        writer.tell_tool(event, number)
                     else:
                         writer.accept(event, number)
         finally:
@@ -273,7 +273,8 @@ class Session:
         self.broadcaster.publish("entry_ended", {"entry": answer.to_json()})
 
     async def _approval(self, call_id: str) -> bool:
-        waiting = self._approvals[call_id] = asyncio.get_running_loop().create_future()
+        waiting: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._approvals[call_id] = waiting
         try:
             return await waiting
         finally:
@@ -290,12 +291,43 @@ class Session:
     def _tell_session(self) -> None:
         self.broadcaster.publish("session", {"session": self.summary()})
 
+    def _require_open(self) -> None:
+        if self.broadcaster.is_closed:
+            raise SessionNotFound(f"the session {self.id!r} was deleted")
+
     def _require_rest(self) -> None:
+        self._require_open()
         if self._writing is not None:
             raise SessionBusy("an answer is being written in this session; stop it, or wait for its end")
 
-    def _changing(self) -> asyncio.Lock:
-        return self._changes
+
+def _settle(answer: Entry, reading: asyncio.Task[None]) -> None:
+    """How the answer ended, as its reading tells."""
+    if reading.cancelled():
+        answer.state = "stopped"
+    elif (error := reading.exception()) is not None:
+        answer.state = "failed"
+        if isinstance(error, CandlewickError):
+            answer.error = str(error)
+        else:
+            # The text of a foreign exception may hold paths and prompts: it stays on this side.
+            logger.error("an answer failed", exc_info=error)
+            answer.error = "internal error; the server's log has the details"
+    elif answer.state == "writing":
+        answer.state = "complete"
+
+
+def clean_title(text: str) -> str:
+    """One line without control characters."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def title_from(text: str) -> str:
+    """A title for a conversation that begins with ``text``."""
+    title = clean_title(text[: 4 * TITLE_CHARACTERS])
+    if len(title) <= TITLE_CHARACTERS:
+        return title
+    return title[:TITLE_CHARACTERS].rsplit(" ", 1)[0] + "…"
 
 
 def summary(record: SessionRecord, writing: str | None = None) -> dict[str, Any]:

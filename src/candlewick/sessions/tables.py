@@ -69,8 +69,12 @@ class SessionRecord:
     updated_at: float
 
 
-def insert_session(connection: Connection, record: SessionRecord, entries: Iterable[tuple[int, Entry]]) -> None:
-    connection.execute(insert(_SESSIONS).values(id=record.id, created_at=record.created_at, **_changing(record)))
+def insert_session(
+    connection: Connection, record: SessionRecord, entries: Iterable[tuple[int, Entry]]
+) -> None:
+    connection.execute(
+        insert(_SESSIONS).values(id=record.id, created_at=record.created_at, **_changing(record))
+    )
     for position, entry in entries:
         save_entry(connection, record.id, position, entry.to_json(), entry.text)
 
@@ -79,7 +83,9 @@ def update_session(connection: Connection, record: SessionRecord) -> None:
     connection.execute(update(_SESSIONS).where(_SESSIONS.c.id == record.id).values(**_changing(record)))
 
 
-def save_entry(connection: Connection, session_id: str, position: int, body: dict[str, Any], text: str) -> None:
+def save_entry(
+    connection: Connection, session_id: str, position: int, body: dict[str, Any], text: str
+) -> None:
     """Add an entry, or write it anew."""
     place = (_ENTRIES.c.session_id == session_id) & (_ENTRIES.c.id == body["id"])
     values = {"body": body, "text_folded": _folded(text)}
@@ -90,7 +96,9 @@ def save_entry(connection: Connection, session_id: str, position: int, body: dic
 
 
 def read_session(connection: Connection, id: str, owner: str) -> tuple[SessionRecord, list[Entry]] | None:
-    row = connection.execute(select(_SESSIONS).where(_SESSIONS.c.id == id, _SESSIONS.c.owner == owner)).one_or_none()
+    row = connection.execute(
+        select(_SESSIONS).where(_SESSIONS.c.id == id, _SESSIONS.c.owner == owner)
+    ).one_or_none()
     if row is None:
         return None
     bodies = connection.scalars(
@@ -112,7 +120,9 @@ def list_sessions(connection: Connection, owner: str, search: str, limit: int) -
 
 
 def delete_session(connection: Connection, id: str, owner: str) -> bool:
-    found = connection.execute(delete(_SESSIONS).where(_SESSIONS.c.id == id, _SESSIONS.c.owner == owner)).rowcount
+    found = connection.execute(
+        delete(_SESSIONS).where(_SESSIONS.c.id == id, _SESSIONS.c.owner == owner)
+    ).rowcount
     if found:
         connection.execute(delete(_ENTRIES).where(_ENTRIES.c.session_id == id))
     return bool(found)
