@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 from candlewick.chat.events import (
     Complete,
-    Event,
     ResponseToken,
     Start,
     ThinkingEnd,
@@ -17,7 +16,17 @@ from candlewick.chat.events import (
 )
 from candlewick.chat.messages import Message
 from candlewick.core.usage import Timings, Usage
-from candlewick.sessions import Approve, SessionSettings, ToolNews
+from candlewick.responses import (
+    ApprovalAnswered,
+    ApprovalRequest,
+    ApprovalRequested,
+    Approve,
+    ConversationEvent,
+    ExecutedCall,
+    ToolExecutionEnd,
+    ToolResult,
+)
+from candlewick.sessions import SessionSettings
 
 
 class Hold:
@@ -30,12 +39,14 @@ class Hold:
 
 @dataclass(frozen=True)
 class Ask:
-    """The answer waits for a word on this call, and then tells it."""
+    """The answer waits for a word on this call, and then tells what came of it."""
 
     call_id: str
+    name: str
+    result: str
 
 
-Step = Event | ToolNews | Hold | Ask | Exception
+Step = ConversationEvent | Hold | Ask | Exception
 
 
 def text(*pieces: str) -> list[Step]:
@@ -62,7 +73,7 @@ class ScriptedAnswers:
 
     async def __call__(
         self, messages: Sequence[Message], settings: SessionSettings, approve: Approve
-    ) -> AsyncGenerator[Event | ToolNews, None]:
+    ) -> AsyncGenerator[ConversationEvent, None]:
         self.asked.append(list(messages))
         self.settings.append(settings)
         try:
@@ -71,9 +82,22 @@ class ScriptedAnswers:
                     step.reached.set()
                     await step.go_on.wait()
                 elif isinstance(step, Ask):
-                    yield ToolNews(step.call_id, state="asking")
-                    approved = await approve(step.call_id)
-                    yield ToolNews(step.call_id, state="running" if approved else "refused")
+                    request = ApprovalRequest(
+                        call_id=step.call_id, name=step.name, arguments="{}", server="s"
+                    )
+                    yield ApprovalRequested(request)
+                    approved = bool(await approve(request))
+                    yield ApprovalAnswered(step.call_id, approved)
+                    yield ToolExecutionEnd(
+                        ExecutedCall(
+                            call_id=step.call_id,
+                            name=step.name,
+                            arguments="{}",
+                            result=ToolResult(text=step.result if approved else "refused by the user"),
+                            status="completed" if approved else "refused",
+                            seconds=0.5,
+                        )
+                    )
                 elif isinstance(step, Exception):
                     raise step
                 else:

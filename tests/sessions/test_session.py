@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 
 import pytest
 
@@ -17,7 +17,8 @@ from candlewick.chat.events import (
     ToolCallStart,
 )
 from candlewick.core.errors import EngineOverloaded, InvalidRequestError, SessionBusy, SessionNotFound
-from candlewick.sessions import SessionManager, SessionSettings, ToolNews
+from candlewick.responses import ResponsesSession, function_tool
+from candlewick.sessions import ModelAnswering, SessionManager, SessionSettings
 from candlewick.store import Database
 from sessions.scripted_answers import Ask, Hold, ScriptedAnswers, always, text, thinking
 
@@ -157,11 +158,10 @@ async def heard_until(session, name):
 
 @pytest.mark.parametrize(("approved", "state"), [(True, "done"), (False, "refused")])
 async def test_a_call_waits_for_approval(database, approved, state):
-    result = [ToolNews("c1", state="done", result="rain")] if approved else []
-    answers = always(*call(Ask("c1"), *result, *text("It rains.")))
+    answers = always(*call(Ask("c1", "weather", "rain"), *text("It rains.")))
     session = await begin(database, answers)
     answer = await session.send("Weather?")
-    await heard_until(session, "tool_state")
+    await heard_until(session, "approval_requested")
     assert answer.parts[0].state == "asking"
     with pytest.raises(InvalidRequestError, match="no tool call 'c2' waits"):
         session.decide("c2", approved=True)
@@ -171,7 +171,7 @@ async def test_a_call_waits_for_approval(database, approved, state):
     assert (answer.parts[0].state, answer.parts[0].arguments) == (state, '{"city":"Ulm"}')
     told = answer.to_messages()
     assert [message.role for message in told] == ["assistant", "tool", "assistant"]
-    assert told[1].content == ("rain" if approved else "The user refused this call; it was not made.")
+    assert told[1].content == ("rain" if approved else "refused by the user")
 
 
 async def test_a_void_call_is_taken_back(database):
@@ -234,3 +234,33 @@ async def test_nothing_is_not_a_message(database):
         with pytest.raises(InvalidRequestError):
             await session.send(empty)
     assert len(session.tree) == 0
+
+
+async def test_a_model_with_tools_answers_through_approvals(database):
+    from openai.scripted_llm import ScriptedLLM, text_answer, tool_answer
+
+    scripts = iter([tool_answer(("c1", "double", ['{"x":', "21}"])), text_answer("It is 42.")])
+    llm = ScriptedLLM(lambda call: next(scripts))
+
+    def double(x: int) -> int:
+        """Twice as much."""
+        return 2 * x
+
+    model = ResponsesSession(llm, tools=[function_tool(double, needs_approval=True)])
+
+    @asynccontextmanager
+    async def use(name):
+        assert name is None
+        yield model
+
+    session = await begin(database, ModelAnswering(use))
+    answer = await session.send("Twice 21?")
+    await heard_until(session, "approval_requested")
+    session.decide("c1", approved=True)
+    await session.finish()
+    assert [(part.kind, getattr(part, "result", None)) for part in answer.parts] == [
+        ("tool", "42"),
+        ("text", None),
+    ]
+    assert (answer.state, answer.text) == ("complete", "It is 42.")
+    assert answer.figures.completion_tokens == 8

@@ -1,6 +1,6 @@
 """Conversations that last: a tree of entries, stored, answered, and told to any number of listeners."""
 
-from candlewick.sessions.answering import Answering, Approve, ToolNews
+from candlewick.sessions.answering import Answering, ModelAnswering
 from candlewick.sessions.broadcaster import Broadcaster, Published
 from candlewick.sessions.entry import Entry, Figures
 from candlewick.sessions.parts import TextPart, ThinkingPart, ToolPart
@@ -11,17 +11,16 @@ from candlewick.sessions.tree import ConversationTree
 
 __all__ = [
     "Answering",
-    "Approve",
     "Broadcaster",
     "ConversationTree",
     "Entry",
     "Figures",
+    "ModelAnswering",
     "Published",
     "Session",
     "SessionManager",
     "SessionSettings",
     "TextPart",
     "ThinkingPart",
-    "ToolNews",
     "ToolPart",
 ]

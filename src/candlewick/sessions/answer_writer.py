@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from candlewick.chat.events import (
     Complete,
     Error,
-    Event,
     ResponseToken,
     Start,
     ThinkingEnd,
@@ -22,11 +21,29 @@ from candlewick.chat.events import (
     ToolCallEnd,
     ToolCallStart,
 )
-from candlewick.sessions.answering import ToolNews
+from candlewick.responses import (
+    ApprovalRequested,
+    ConversationComplete,
+    ConversationEvent,
+    ConversationResult,
+    ToolExecutionEnd,
+    ToolExecutionStart,
+    ToolProgress,
+)
+from candlewick.responses.result import ToolStatus
 from candlewick.sessions.entry import Entry, Figures
-from candlewick.sessions.parts import UNFINISHED, TextPart, ThinkingPart, ToolPart
+from candlewick.sessions.parts import UNFINISHED, TextPart, ThinkingPart, ToolPart, ToolState
 
 PartKind = TypeVar("PartKind", TextPart, ThinkingPart, ToolPart)
+
+_TOOL_STATES: dict[ToolStatus, ToolState] = {
+    "completed": "done",
+    "failed": "failed",
+    "timed_out": "failed",
+    "cancelled": "cancelled",
+    "refused": "refused",
+    "skipped": "cancelled",
+}
 
 
 class AnswerWriter:
@@ -37,12 +54,9 @@ class AnswerWriter:
         self._clock = clock
         self._next_part_id = entry.next_part_id()
         self._thinking_since = 0.0
-        self._tool_since: dict[str, float] = {}
 
-    def accept(self, event: Event, number: int) -> None:
-        """Write one event; of several choices the first is the answer."""
-        if event.choice != 0:
-            return
+    def accept(self, event: ConversationEvent, number: int) -> None:
+        """Write one event; those that change nothing in the entry are passed over."""
         match event:
             case Start():
                 self._entry.model = event.model
@@ -75,25 +89,27 @@ class AnswerWriter:
                 )
                 call.name, call.arguments, call.version = event.name, event.arguments, number
                 call.state = "running"
+            case ApprovalRequested():
+                self._change_call(event.request.call_id, number, state="asking", server=event.request.server)
+            case ToolExecutionStart():
+                self._change_call(event.call_id, number, state="running", server=event.server)
+            case ToolProgress():
+                self._change_call(event.call_id, number, progress=_progress(event))
+            case ToolExecutionEnd():
+                self._change_call(
+                    event.call.call_id,
+                    number,
+                    state=_TOOL_STATES[event.call.status],
+                    server=event.call.server,
+                    result=event.call.result.for_model,
+                    seconds=event.call.seconds,
+                )
+            case ConversationComplete():
+                self._finish(event.result, number)
             case Complete():
                 self._complete(event, number)
             case Error():
                 self._entry.error, self._entry.state, self._entry.version = event.message, "failed", number
-
-    def tell_tool(self, news: ToolNews, number: int) -> None:
-        """What became of a call; news of calls that nobody began say nothing."""
-        call = self._call(news.call_id)
-        if call is None:
-            return
-        if news.state == "running":
-            self._tool_since[news.call_id] = self._clock()
-        if news.state is not None and news.state not in UNFINISHED and news.call_id in self._tool_since:
-            call.seconds = self._clock() - self._tool_since[news.call_id]
-        call.state = news.state or call.state
-        call.server = news.server or call.server
-        call.result = call.result if news.result is None else news.result
-        call.progress = news.progress or call.progress
-        call.version = number
 
     def end(self, number: int) -> None:
         """Nothing follows: what was unfinished is so for good."""
@@ -122,6 +138,26 @@ class AnswerWriter:
         if event.reason == "length":
             self._entry.state = "cut"
         self._entry.version = number
+
+    def _finish(self, result: ConversationResult, number: int) -> None:
+        if result.error is not None:
+            self._entry.state, self._entry.error = "failed", result.error.message
+        elif result.stop_reason == "max_turns":
+            self._entry.state, self._entry.error = (
+                "failed",
+                (f"the answer was ended after {result.turns_taken} rounds of tool calls"),
+            )
+        self._entry.version = number
+
+    def _change_call(self, call_id: str, number: int, **changes: Any) -> None:
+        """Set what is not ``None``."""
+        call = self._call(call_id)
+        if call is None:
+            return
+        for name, value in changes.items():
+            if value is not None:
+                setattr(call, name, value)
+        call.version = number
 
     def _end_thinking(self, number: int) -> None:
         part = next((p for p in self._entry.parts if isinstance(p, ThinkingPart) and p.seconds is None), None)
@@ -154,3 +190,8 @@ class AnswerWriter:
     def _new_id(self) -> int:
         self._next_part_id += 1
         return self._next_part_id - 1
+
+
+def _progress(event: ToolProgress) -> str:
+    amount = f"{event.progress:g}" if event.total is None else f"{event.progress:g} of {event.total:g}"
+    return f"{event.message} ({amount})" if event.message else amount

@@ -2,46 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Protocol
 
-from candlewick.chat.events import Event
 from candlewick.chat.messages import Message
-from candlewick.sessions.parts import ToolState
+from candlewick.responses import Approve, ConversationEvent, ConversationOptions, ResponsesSession
 from candlewick.sessions.settings import SessionSettings
 
 
-@dataclass(frozen=True)
-class ToolNews:
-    """What became of a tool call; fields that are ``None`` say nothing new."""
-
-    call_id: str
-    state: ToolState | None = None
-    server: str | None = None
-    result: str | None = None
-    progress: str | None = None
-
-    sse_name = "tool_state"
-
-    def to_json(self) -> dict[str, object]:
-        return {
-            "type": self.sse_name,
-            "call_id": self.call_id,
-            "state": self.state,
-            "server": self.server,
-            "result": self.result,
-            "progress": self.progress,
-        }
-
-
-Approve = Callable[[str], Awaitable[bool]]
-"""Waits for a person's word on the call of this id."""
-
-
 class Answering(Protocol):
-    """Answers a conversation; closing the events stops the answer, tools included."""
+    """Answers a conversation; closing the events stops the answer, tools included.
+
+    ``approve`` waits for a person's word on a call.
+    """
 
     def __call__(
         self, messages: Sequence[Message], settings: SessionSettings, approve: Approve
-    ) -> AsyncGenerator[Event | ToolNews, None]: ...
+    ) -> AsyncGenerator[ConversationEvent, None]: ...
+
+
+class ModelAnswering:
+    """Answers by models with tools.
+
+    Args:
+        use: gives the model of a name with its tools, ``None`` being the default one, for as long as it is
+            needed; may load it.
+    """
+
+    def __init__(self, use: Callable[[str | None], AbstractAsyncContextManager[ResponsesSession]]) -> None:
+        self._use = use
+
+    async def __call__(
+        self, messages: Sequence[Message], settings: SessionSettings, approve: Approve
+    ) -> AsyncGenerator[ConversationEvent, None]:
+        """
+        Raises:
+            ModelNotFoundError: the settings name a model that is not served.
+            CandlewickError: as for :meth:`ResponsesSession.stream_conversation`.
+        """
+        options = ConversationOptions(
+            params=settings.to_params(),
+            thinking=settings.thinking,
+            approve=approve,
+            allowed_tools=None if settings.tools else (),
+        )
+        async with (
+            self._use(settings.model) as model,
+            aclosing(model.stream_conversation(messages, options)) as events,
+        ):
+            async for event in events:
+                yield event

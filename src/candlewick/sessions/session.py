@@ -17,9 +17,10 @@ from typing import Any
 
 from candlewick.chat.messages import Message
 from candlewick.core.errors import CandlewickError, InvalidRequestError, SessionBusy, SessionNotFound
+from candlewick.responses import ApprovalRequest, ConversationComplete
 from candlewick.sessions import tables
 from candlewick.sessions.answer_writer import AnswerWriter
-from candlewick.sessions.answering import Answering, ToolNews
+from candlewick.sessions.answering import Answering
 from candlewick.sessions.broadcaster import HEARTBEAT_SECONDS, Broadcaster, Published
 from candlewick.sessions.entry import Entry
 from candlewick.sessions.settings import SessionSettings
@@ -38,8 +39,8 @@ MAX_TITLE = 200
 class Session:
     """Made by :class:`~candlewick.sessions.session_manager.SessionManager`; every method is for its event loop.
 
-    Listeners hear the events of :mod:`candlewick.chat.events` and of :class:`ToolNews`, each with the ``entry``
-    that it belongs to, and between them ``entry_added`` and ``entry_ended`` (an entry), ``shown`` (the head),
+    Listeners hear the events of :mod:`candlewick.responses.events`, each with the ``entry`` that it belongs
+    to, and between them ``entry_added`` and ``entry_ended`` (an entry), ``shown`` (the head),
     ``session`` (title and settings) and ``deleted``.
     """
 
@@ -245,11 +246,12 @@ class Session:
         try:
             async with aclosing(self._answering(messages, self.settings, self._approval)) as events:
                 async for event in events:
+                    if isinstance(event, ConversationComplete):
+                        # ``entry_ended`` tells of this.
+                        writer.accept(event, self.broadcaster.number + 1)
+                        continue
                     number = self.broadcaster.publish(event.sse_name, {**event.to_json(), "entry": answer.id})
-                    if isinstance(event, ToolNews):
-                        writer.tell_tool(event, number)
-                    else:
-                        writer.accept(event, number)
+                    writer.accept(event, number)
         finally:
             # The next event, ``entry_ended``, tells of this.
             writer.end(self.broadcaster.number + 1)
@@ -272,7 +274,8 @@ class Session:
         self._writing = None
         self.broadcaster.publish("entry_ended", {"entry": answer.to_json()})
 
-    async def _approval(self, call_id: str) -> bool:
+    async def _approval(self, request: ApprovalRequest) -> bool:
+        call_id = request.call_id
         waiting: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._approvals[call_id] = waiting
         try:
