@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from candlewick.chat.llm import LLM, AsyncLLM
     from candlewick.chat.messages import Message, Tool, ToolCall
     from candlewick.core.config import EngineConfig
+    from candlewick.core.constraint import Constraint
     from candlewick.core.engine import Generation, InferenceEngine, Output
     from candlewick.core.errors import (
         CandlewickError,
@@ -74,6 +75,7 @@ _HOMES = {
     "candlewick.chat.llm": ("LLM", "AsyncLLM"),
     "candlewick.chat.messages": ("Message", "Tool", "ToolCall"),
     "candlewick.core.config": ("EngineConfig",),
+    "candlewick.core.constraint": ("Constraint",),
     "candlewick.core.engine": ("Generation", "InferenceEngine", "Output"),
     "candlewick.core.errors": (
         "CandlewickError",
@@ -103,6 +105,7 @@ __all__ = [
     "ChatAnswer",
     "Complete",
     "Completion",
+    "Constraint",
     "ContextOverflowError",
     "EngineClosed",
     "EngineConfig",

@@ -11,8 +11,10 @@ from __future__ import annotations
 import codecs
 import zlib
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
 from candlewick.core.batch import BLOCK_SIZE, Batch
 from candlewick.core.params import GenerationParams
@@ -114,13 +116,27 @@ class ScriptedRunner:
                 self._positions[place] = position
         self._contexts = [self._read_back(batch, int(row)) for row in batch.logit_rows]
 
-    def sample(self, samplers: Sequence[ScriptedSampler], rows: Sequence[int]) -> list[Sample]:
+    def sample(
+        self,
+        samplers: Sequence[ScriptedSampler],
+        rows: Sequence[int],
+        allowed: npt.NDArray[np.uint32] | None = None,
+    ) -> list[Sample | ValueError]:
+        """What the script says; where that is not allowed, a token that depends on it."""
         assert len(set(rows)) == len(rows)
-        samples = []
-        for row, sampler in zip(rows, samplers, strict=True):
+        samples: list[Sample | ValueError] = []
+        for i, (row, sampler) in enumerate(zip(rows, samplers, strict=True)):
             context = self._contexts[row]
             assert context == (*sampler.prompt_ids, *sampler.accepted), "the cache holds another text"
             token_id = self._next_token(context, sampler)
+            if allowed is not None:
+                bits = np.unpackbits(allowed[i].view(np.uint8), bitorder="little")[:VOCAB_SIZE]
+                token_ids = np.flatnonzero(bits)
+                if not len(token_ids):
+                    samples.append(ValueError("every token is forbidden"))
+                    continue
+                if not bits[token_id]:
+                    token_id = int(token_ids[token_id % len(token_ids)])
             top = tuple((i, -1.0 - i) for i in range(sampler.params.logprobs or 0))
             samples.append(Sample(token_id, -0.5 - token_id, top))
         return samples
@@ -166,8 +182,17 @@ class ByteDecoder:
 class ByteTokenizer:
     """A token a byte, and three control tokens."""
 
-    eos_ids = frozenset([EOS])
+    vocab_size = VOCAB_SIZE
     bos_id = None
+    eos_ids = frozenset([EOS])
+    markers: ClassVar = {"<eos>": EOS, "<think>": THINK, "<tool>": TOOL_CALL}
+    adds_space_prefix = False
+
+    def token_bytes(self, token_id: int) -> bytes:
+        return ByteDecoder().push(token_id).encode() if token_id >= 256 else bytes([token_id])
+
+    def encode_continuation(self, text: str) -> list[int]:
+        return list(text.encode())
 
     def decoder(self, *, after: int | None = None) -> ByteDecoder:
         return ByteDecoder()

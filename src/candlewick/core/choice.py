@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Set as ReadableSet
 from typing import Protocol
 
+from candlewick.core.guide import Guide
 from candlewick.core.output_stream import FinishReason, Output
 from candlewick.core.params import GenerationParams
 from candlewick.core.sampling import Sample, TokenSampler
@@ -38,6 +39,10 @@ class Choice:
     """Choice number ``index``; ``max_tokens`` is what the request allows or the context has room for,
     ``num_truncated`` how much of the prompt was left out.
 
+    Where a constraint leaves only one way to go on, ``guide`` knows the tokens and they follow without a draw;
+    those that the answer begins with are computed along with the prompt. If their log-probabilities are asked for,
+    they are drawn like others, from a mask that allows nothing else.
+
     Times are seconds of one monotonic clock.
     """
 
@@ -52,10 +57,12 @@ class Choice:
         max_tokens: int,
         submitted_at: float,
         num_truncated: int = 0,
+        guide: Guide | None = None,
     ) -> None:
         self.index = index
         self.sequence = sequence
         self.sampler = sampler
+        self.guide = guide
         self._max_tokens = max_tokens
         self._wants_logprobs = params.logprobs is not None
         self._end_ids = set(params.stop_token_ids) | (set() if params.ignore_eos else tokenizer.eos_ids)
@@ -68,6 +75,9 @@ class Choice:
         self._first_token_at: float | None = None
         self._latest_token_at = 0.0
         self._longest_gap = 0.0
+        self._num_told = 0
+        self._opening = self._skip_ahead(max_tokens - 1, may_complete=False)
+        """What the answer begins with whatever is drawn; told together with the first token drawn."""
 
     @property
     def num_remaining(self) -> int:
@@ -79,37 +89,76 @@ class Choice:
         if self._started_at is None:
             self._started_at = now
 
-    def accept(self, sample: Sample, now: float) -> Output:
-        """Append a drawn token; the output says whether it was the last one."""
-        token_id = sample.token_id
-        self.sequence.append(token_id)
-        self.sampler.accept(token_id)
+    def accept(self, sample: Sample, now: float) -> list[Output]:
+        """Append a drawn token and those that must follow it; the last output says whether it was the last one.
+
+        Raises:
+            GrammarError: the constraint can't go on.
+        """
         if self._first_token_at is None:
             self._first_token_at = now
         else:
             self._longest_gap = max(self._longest_gap, now - self._latest_token_at)
         self._latest_token_at = now
+        outputs = [self._tell(token_id, now) for token_id in self._opening]
+        self._opening = []
+        if self.guide is not None and sample.token_id not in self._end_ids:
+            self.guide.accept(sample.token_id)
+        self._append(sample.token_id)
+        outputs.append(self._tell(sample.token_id, now, sample))
+        if outputs[-1].finish_reason is None:
+            ahead = self._skip_ahead(self.num_remaining)
+            outputs += [self._tell(token_id, now) for token_id in ahead]
+        last = next((i for i, output in enumerate(outputs) if output.finish_reason), len(outputs) - 1)
+        return outputs[: last + 1]
 
+    def _append(self, token_id: int) -> None:
+        self.sequence.append(token_id)
+        self.sampler.accept(token_id)
+
+    def _skip_ahead(self, most: int, *, may_complete: bool = True) -> list[int]:
+        """Append the tokens that must come next."""
+        if self.guide is None or self._wants_logprobs:
+            return []
+        token_ids = self.guide.skip_ahead(most, may_complete=may_complete)
+        for token_id in token_ids:
+            self._append(token_id)
+        return token_ids
+
+    def _tell(self, token_id: int, now: float, sample: Sample | None = None) -> Output:
+        """The output of the next token that was appended."""
+        self._num_told += 1
         piece = "" if token_id in self._silent_ids else self._decoder.push(token_id)
         text, stopped = self._stop_filter.push(piece)
         finish_reason: FinishReason | None = None
-        if stopped or token_id in self._end_ids:
+        if stopped or token_id in self._end_ids or self._is_complete:
             finish_reason = "stop"
-        elif self.sequence.num_generated >= self._max_tokens:
+        elif self._num_told >= self._max_tokens:
             finish_reason = "length"
         if finish_reason is not None and not stopped:
             tail, stopped = self._tail()
             text += tail
             finish_reason = "stop" if stopped else finish_reason
+        if not self._wants_logprobs:
+            sample = None
         return Output(
             index=self.index,
             token_id=token_id,
             text=text,
-            logprob=sample.logprob if self._wants_logprobs else None,
-            top_logprobs=sample.top_logprobs if self._wants_logprobs else (),
+            logprob=None if sample is None else sample.logprob,
+            top_logprobs=() if sample is None else sample.top_logprobs,
             finish_reason=finish_reason,
             usage=self._usage() if finish_reason else None,
             timings=self._timings(now) if finish_reason else None,
+        )
+
+    @property
+    def _is_complete(self) -> bool:
+        """Whether the constraint allows nothing more and all is told."""
+        return (
+            self.guide is not None
+            and self._num_told == self.sequence.num_generated
+            and self.guide.is_complete
         )
 
     def cancel(self, now: float) -> Output:
@@ -132,7 +181,7 @@ class Choice:
     def _usage(self) -> Usage:
         return Usage(
             prompt_tokens=self.sequence.num_prompt_tokens,
-            completion_tokens=self.sequence.num_generated,
+            completion_tokens=self._num_told,
             cached_tokens=self.sequence.num_cached or 0,
             truncated_tokens=self._num_truncated,
         )

@@ -23,6 +23,7 @@ from candlewick.core.engine_stats import EngineHealth, EngineStats
 from candlewick.core.engine_thread import EngineThread
 from candlewick.core.errors import ContextOverflowError, InvalidRequestError
 from candlewick.core.generation import ChoiceResult, Generation
+from candlewick.core.grammar import Grammar, GrammarCompiler
 from candlewick.core.output_stream import FinishReason, Output
 from candlewick.core.params import GenerationParams
 from candlewick.core.request import Request
@@ -60,6 +61,7 @@ class InferenceEngine:
         limits = [runner.max_context, runner.num_blocks * BLOCK_SIZE, self.config.max_context]
         self.max_context = min(limit for limit in limits if limit is not None)
         """Most tokens, prompt and answer together, of one request."""
+        self._grammars = GrammarCompiler(tokenizer)
         self._thread = EngineThread(runner, tokenizer, self.config)
         # Only asks the thread to stop: waiting for it here could block whatever code the collector
         # interrupts.
@@ -94,10 +96,12 @@ class InferenceEngine:
         return cls(runner, tokenizer, config)
 
     def submit(self, prompt_ids: Sequence[int], params: GenerationParams | None = None) -> Generation:
-        """Begin to continue ``prompt_ids``; returns at once, from any thread.
+        """Begin to continue ``prompt_ids``; from any thread. Returns at once, but a new constraint is compiled
+        first, which may take a second: an event loop should submit such a request in a thread.
 
         Raises:
-            InvalidRequestError: the prompt is empty, or a token id is outside of the vocabulary.
+            InvalidRequestError: the prompt is empty, a token id is outside of the vocabulary, or the constraint
+                can't be followed.
             ContextOverflowError: prompt and ``max_tokens`` exceed :attr:`max_context`, and the prompt may not be
                 truncated.
             EngineOverloaded: ``max_waiting`` requests wait already. The generation raises it, too, if the
@@ -116,6 +120,7 @@ class InferenceEngine:
             max_tokens=self._max_tokens(len(prompt), params.max_tokens),
             submitted_at=time.perf_counter(),
             num_truncated=len(given) - len(prompt),
+            grammar=self._grammar(params, prompt[-1]),
         )
         self._thread.submit(request)
         return Generation(request.stream, partial(self._thread.cancel, request), self)
@@ -154,6 +159,18 @@ class InferenceEngine:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.aclose()
+
+    def _grammar(self, params: GenerationParams, last_prompt_id: int) -> Grammar | None:
+        if params.max_thinking_tokens is not None:
+            raise InvalidRequestError(
+                "max_thinking_tokens needs a conversation (LLM.chat): a bare prompt has no thinking",
+                "max_thinking_tokens",
+            )
+        if params.constraint is None:
+            return None
+        tokenizer = self.tokenizer
+        drops_space = tokenizer.adds_space_prefix and tokenizer.is_marker(last_prompt_id)
+        return self._grammars.compile(params.constraint, leading_space=drops_space)
 
     def _valid_prompt(self, prompt_ids: Sequence[int]) -> list[int]:
         try:

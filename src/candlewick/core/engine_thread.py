@@ -13,6 +13,8 @@ import os
 import threading
 import time
 import weakref
+from collections.abc import Sequence as ReadableSequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from enum import Enum
 from queue import SimpleQueue
@@ -22,6 +24,7 @@ from candlewick.core.choice import Choice, EngineTokenizer
 from candlewick.core.config import EngineConfig
 from candlewick.core.engine_stats import EngineHealth, EngineStats, StepLog
 from candlewick.core.errors import EngineClosed, EngineFailed
+from candlewick.core.guide import Allowed, Guide, MaskWriter
 from candlewick.core.output_stream import Output, Waiter, wake
 from candlewick.core.request import Request
 from candlewick.core.runner_protocol import ModelRunner
@@ -32,6 +35,17 @@ from candlewick.core.speculation.speculator import Speculator
 from candlewick.core.step_pacer import StepPacer
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass
+class _Drawing:
+    """A choice that draws from a row of logits in a step, and from the next ones as its guesses turn out right."""
+
+    chunk: ScheduledChunk
+    first_row: int
+    request: Request
+    choice: Choice
+    num_right: int = 0
 
 
 @dataclass(frozen=True)
@@ -68,6 +82,7 @@ class EngineThread:
         self._inbox: SimpleQueue[Request | _Cancel | _Stop] = SimpleQueue()
         self._requests: set[Request] = set()
         self._choice_of: dict[Sequence, tuple[Request, Choice]] = {}
+        self._mask_writer = MaskWriter(runner.vocab_size)
         self._num_arrivals = 0
         self._step_log = StepLog()
         self._num_generated_tokens = 0
@@ -133,6 +148,7 @@ class EngineThread:
         else:
             self._shut_down(EngineHealth("closed"))
         finally:
+            self._mask_writer.close()
             self._runner.close()
 
     def _take_messages(self) -> bool:
@@ -176,6 +192,7 @@ class EngineThread:
                     max_tokens=request.max_tokens,
                     submitted_at=request.submitted_at,
                     num_truncated=request.num_truncated,
+                    guide=self._new_guide(request),
                 )
                 request.choices.append(choice)
                 self._choice_of[sequence] = request, choice
@@ -183,13 +200,23 @@ class EngineThread:
         except Exception as error:
             self._fail_request(request, error)
 
+    def _new_guide(self, request: Request) -> Guide | None:
+        if request.grammar is None:
+            return None
+        params, eos_ids = request.params, self._tokenizer.eos_ids
+        return Guide(
+            request.grammar.new_matcher(),
+            stop_ids=set(params.stop_token_ids),
+            banned_ids=set(eos_ids) - set(params.stop_token_ids) if params.ignore_eos else frozenset(),
+        )
+
     def _give_up(self, request: Request) -> None:
         """Cancel a request's unfinished choices; one that has ended is left alone."""
         if request not in self._requests:
             return
         now = time.perf_counter()
         for choice in request.choices:
-            self._put(request, choice.cancel(now))
+            self._put(request, [choice.cancel(now)])
         self._end_request(request, "cancelled")
 
     def _refuse_overdue(self) -> None:
@@ -208,6 +235,10 @@ class EngineThread:
         self._publish()
 
         batch = step.to_batch()
+        drawing = [
+            _Drawing(chunk, row, *self._choice_of[chunk.sequence]) for chunk, row in step.sampled_chunks()
+        ]
+        masks = self._mask_writer.begin([each.choice.guide for each in drawing])
         # The thread's own time: how long others had the processor says nothing about the step.
         started_at = time.thread_time()
         self._runner.execute(batch)
@@ -215,11 +246,12 @@ class EngineThread:
         self._pacer.record(step.num_decode_tokens, step.num_prompt_tokens, seconds)
         if self._speculator is not None and batch.num_tokens == len(batch.logit_rows):
             self._speculator.observe(batch.num_tokens, seconds)
-        sampled = step.sampled_chunks()
-        self._num_drafts += sum(len(chunk.draft_ids) for chunk, _ in sampled)
+        self._num_drafts += sum(len(each.chunk.draft_ids) for each in drawing)
         self._scheduler.complete(step)
         num_generated_before = self._num_generated_tokens
-        self._draw(sampled)
+        while drawing:
+            drawing = self._draw(drawing, masks)
+            masks = self._mask_writer.begin([each.choice.guide for each in drawing])
         ended_at = time.perf_counter()
         self._step_log.record(
             ended_at,
@@ -239,52 +271,55 @@ class EngineThread:
             if sequence.num_pending == 1
         )
 
-    def _draw(self, sampled: list[tuple[ScheduledChunk, int]]) -> None:
-        """Draw a token for each chunk, and one more for each guess that turns out to be what was drawn."""
-        num_right = 0
-        while sampled:
-            drawing = [
-                (chunk, row, *self._choice_of[chunk.sequence])
-                for chunk, row in sampled
-                if chunk.sequence in self._choice_of  # a choice that fails takes its request's others along
-            ]
-            samples = self._runner.sample(
-                [choice.sampler for _, _, _, choice in drawing], [row + num_right for _, row, _, _ in drawing]
-            )
-            now = time.perf_counter()
-            sampled = []
-            for (chunk, row, request, choice), sample in zip(drawing, samples, strict=True):
-                self._accept(request, choice, sample, now)
-                if chunk.draft_ids[num_right:] and self._matches(chunk, num_right):
-                    self._scheduler.accept_draft(chunk.sequence)
-                    self._num_accepted_drafts += 1
-                    sampled.append((chunk, row))
-            num_right += 1
+    def _draw(self, drawing: list[_Drawing], masks: Future[Allowed] | None) -> list[_Drawing]:
+        """Draw a token for each; those whose guesses turn out right can draw again from a row behind them."""
+        samples = self._sample(drawing, masks)
+        now = time.perf_counter()
+        again = []
+        for each, sample in zip(drawing, samples, strict=True):
+            sequence = each.chunk.sequence
+            num_tokens = sequence.num_tokens
+            self._accept(each.request, each.choice, sample, now)
+            if sequence.state is not SequenceState.RUNNING:
+                continue
+            token_ids = sequence.token_ids[num_tokens:]
+            num_right = _num_equal(token_ids, each.chunk.draft_ids[each.num_right :])
+            for _ in range(num_right):
+                self._scheduler.accept_draft(sequence)
+            self._num_accepted_drafts += num_right
+            if num_right == len(token_ids):
+                each.num_right += num_right
+                again.append(each)
+        # A choice that fails takes its request's others along.
+        return [each for each in again if each.chunk.sequence in self._choice_of]
 
-    @staticmethod
-    def _matches(chunk: ScheduledChunk, index: int) -> bool:
-        """Whether the token just drawn, if any, is the chunk's guess number ``index`` and not the last one."""
-        sequence = chunk.sequence
-        return sequence.state is SequenceState.RUNNING and sequence.token_ids[-1] == chunk.draft_ids[index]
+    def _sample(self, drawing: list[_Drawing], masks: Future[Allowed] | None) -> list[Sample | Exception]:
+        samplers = [each.choice.sampler for each in drawing]
+        rows = [each.first_row + each.num_right for each in drawing]
+        if masks is None:
+            return list(self._runner.sample(samplers, rows))
+        allowed = masks.result()
+        drawn = self._runner.sample(samplers, rows, allowed.masks)
+        return [allowed.errors.get(i, sample) for i, sample in enumerate(drawn)]
 
-    def _accept(self, request: Request, choice: Choice, sample: Sample | ValueError, now: float) -> None:
+    def _accept(self, request: Request, choice: Choice, sample: Sample | Exception, now: float) -> None:
         if request not in self._requests:
             return  # another choice of it failed in this very step
-        if isinstance(sample, ValueError):
+        if isinstance(sample, Exception):
             self._fail_request(request, sample)
             return
         try:
-            output = choice.accept(sample, now)
+            outputs = choice.accept(sample, now)
         except Exception as error:
             self._fail_request(request, error)
             return
-        self._num_generated_tokens += 1
-        self._put(request, output)
-        if output.finish_reason is not None:
+        self._num_generated_tokens += len(outputs)
+        self._put(request, outputs)
+        if outputs[-1].finish_reason is not None:
             self._end_choice(request, choice)
 
-    def _put(self, request: Request, output: Output) -> None:
-        self._waiters += request.stream.put([output])
+    def _put(self, request: Request, outputs: list[Output]) -> None:
+        self._waiters += request.stream.put(outputs)
 
     def _end_choice(self, request: Request, choice: Choice) -> None:
         self._forget_choice(choice)
@@ -371,6 +406,14 @@ class EngineThread:
         error = EngineFailed(f"the engine failed and must be created anew: {self.health.error!r}")
         error.__cause__ = self.health.error
         return error
+
+
+def _num_equal(token_ids: ReadableSequence[int], others: ReadableSequence[int]) -> int:
+    """Length of the common beginning."""
+    return next(
+        (i for i, (a, b) in enumerate(zip(token_ids, others, strict=False)) if a != b),
+        min(len(token_ids), len(others)),
+    )
 
 
 _all_threads: weakref.WeakSet[EngineThread] = weakref.WeakSet()

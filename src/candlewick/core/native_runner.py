@@ -16,6 +16,7 @@ from candlewick.core.batch import BLOCK_SIZE, Batch
 from candlewick.core.config import EngineConfig
 from candlewick.core.errors import ModelLoadError
 from candlewick.core.gguf import GGUFFile
+from candlewick.core.grammar import TokenMasks
 from candlewick.core.machine import available_cores, available_memory_bytes, choose_instruction_set
 from candlewick.core.model_config import ModelConfig
 from candlewick.core.models import trace_file
@@ -121,13 +122,16 @@ class NativeRunner:
         """A native sampler for one choice."""
         return new_native_sampler(params, self.vocab_size, seed, choice, prompt_ids)
 
-    def sample(self, samplers: Sequence[TokenSampler], rows: Sequence[int]) -> Sequence[Sample | ValueError]:
+    def sample(
+        self, samplers: Sequence[TokenSampler], rows: Sequence[int], allowed: TokenMasks | None = None
+    ) -> Sequence[Sample | ValueError]:
         """Draw natively, one token a row; a row without a single finite logit gives an error of its own."""
         logits = self.logits()
         try:
-            return _draw(logits, samplers, rows)
+            return _draw(logits, samplers, rows, allowed)
         except ValueError:
-            return [_draw_alone(logits, sampler, row) for sampler, row in zip(samplers, rows, strict=True)]
+            masks = [None] * len(rows) if allowed is None else [allowed[i : i + 1] for i in range(len(rows))]
+            return [_draw_alone(logits, *drawing) for drawing in zip(samplers, rows, masks, strict=True)]
 
     def close(self) -> None:
         """Give weights and cache back."""
@@ -135,12 +139,15 @@ class NativeRunner:
 
 
 def _draw(
-    logits: npt.NDArray[np.float32], samplers: Sequence[TokenSampler], rows: Sequence[int]
+    logits: npt.NDArray[np.float32],
+    samplers: Sequence[TokenSampler],
+    rows: Sequence[int],
+    allowed: TokenMasks | None,
 ) -> list[Sample]:
     from candlewick import _kernels
 
     token_ids, logprobs, top_ids, top_logprobs = _kernels.sample_rows(
-        logits, list(samplers), rows=np.array(rows, dtype=np.int32)
+        logits, list(samplers), allowed, rows=np.array(rows, dtype=np.int32)
     )
     return [
         Sample(
@@ -152,9 +159,11 @@ def _draw(
     ]
 
 
-def _draw_alone(logits: npt.NDArray[np.float32], sampler: TokenSampler, row: int) -> Sample | ValueError:
+def _draw_alone(
+    logits: npt.NDArray[np.float32], sampler: TokenSampler, row: int, allowed: TokenMasks | None
+) -> Sample | ValueError:
     try:
-        return _draw(logits, [sampler], [row])[0]
+        return _draw(logits, [sampler], [row], allowed)[0]
     except ValueError as error:
         return error
 

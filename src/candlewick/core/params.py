@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
+from candlewick.core.constraint import Constraint
 from candlewick.core.errors import InvalidRequestError
 
 ContextOverflow = Literal["error", "truncate_left"]
@@ -62,6 +63,12 @@ class GenerationParams:
     priority: int = 0
     """Requests of a higher priority go first, strictly: one of a lower waits, or pauses, as long as any of a higher one
     wants its place. Equals are served by age. It never changes an answer."""
+    constraint: Constraint | None = None
+    """The form that the answer must have; tokens that would leave it are not drawn, tokens that only it allows are
+    not drawn either but follow at once. Needs the extra ``structured``."""
+    max_thinking_tokens: int | None = None
+    """Most tokens of thinking in a conversation's answer: then it is closed and the answer goes on. ``None``: no
+    limit. Needs the extra ``structured``, and a model whose thinking ends with a token of its own."""
 
     def __post_init__(self) -> None:
         if self.max_tokens is not None:
@@ -137,6 +144,19 @@ class GenerationParams:
             self.priority,
             "an integer of 64 bits",
         )
+        _require(
+            self.constraint is None or isinstance(self.constraint, Constraint),
+            "constraint",
+            self.constraint,
+            "a Constraint, such as Constraint.json_schema(…), or None",
+        )
+        if self.max_thinking_tokens is not None:
+            _require(
+                _is_int(self.max_thinking_tokens) and self.max_thinking_tokens >= 0,
+                "max_thinking_tokens",
+                self.max_thinking_tokens,
+                "an integer of at least 0",
+            )
         _require(
             _is_int(self.n) and 1 <= self.n <= MAX_CHOICES, "n", self.n, f"an integer from 1 to {MAX_CHOICES}"
         )

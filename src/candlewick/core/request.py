@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from candlewick.core.choice import Choice
+from candlewick.core.grammar import Grammar
 from candlewick.core.output_stream import OutputStream
 from candlewick.core.params import GenerationParams
 
@@ -21,6 +22,8 @@ class Request:
     """Seconds of the engine's monotonic clock."""
     num_truncated: int = 0
     """Tokens of the prompt as it was given that are not in ``prompt_ids``."""
+    grammar: Grammar | None = None
+    """What the answers must look like."""
     stream: OutputStream = field(default_factory=OutputStream)
     choices: list[Choice] = field(default_factory=list)
     """The unfinished ones."""

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from candlewick.core.batch import Batch
+from candlewick.core.grammar import TokenMasks
 from candlewick.core.params import GenerationParams
 from candlewick.core.sampling import Sample, TokenSampler
 
@@ -38,11 +39,15 @@ class ModelRunner(Protocol):
     ) -> TokenSampler:
         """Sampling state for choice number ``choice`` of a request."""
 
-    def sample(self, samplers: Sequence[TokenSampler], rows: Sequence[int]) -> Sequence[Sample | ValueError]:
+    def sample(
+        self, samplers: Sequence[TokenSampler], rows: Sequence[int], allowed: TokenMasks | None = None
+    ) -> Sequence[Sample | ValueError]:
         """Draw a token with each sampler from its row, a number among the logit rows of the last :meth:`execute`.
 
         Called several times a step when tokens are guessed: a row behind a guess is drawn from once the guess has
         turned out to be right.
+
+        The i-th sampler draws only what the i-th of the masks ``allowed`` allows.
 
         A row that no token can be drawn from (a model with NaN in its weights) gives the error instead: it ends
         that request, and no other.

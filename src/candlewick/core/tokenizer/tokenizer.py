@@ -175,14 +175,16 @@ class Tokenizer:
                 parts.append(part)
             else:
                 parts += self._plain_words.split(" " + part if self._model.adds_space_prefix else part)
-        encoded = iter(self._model.encode([part for part in parts if isinstance(part, str)]))
-        ids: list[int] = []
-        for part in parts:
-            if isinstance(part, int):
-                ids.append(part)
-            else:
-                ids += next(encoded)
-        return ids
+        return self._encode_parts(parts)
+
+    def encode_continuation(self, text: str) -> list[int]:
+        """The ids of plain text that goes on from other text, so that nothing is put before it.
+
+        Raises:
+            InvalidRequestError: the text holds a lone surrogate, which no encoding can express.
+        """
+        _require_encodable(text)
+        return self._encode_parts(self._plain_words.split(text))
 
     def decode(self, ids: Iterable[int], *, skip_special: bool = False) -> str:
         """The text of a sequence that begins here; control tokens read as they are written, or are left out.
@@ -210,6 +212,17 @@ class Tokenizer:
             return self._vocabulary.literal_text(token_id).encode()
         text = self._vocabulary.texts[token_id]
         return bytes([int(text[3:5], 16)]) if kind == TokenType.BYTE else self._model.piece_bytes(text)
+
+    def _encode_parts(self, parts: Sequence[str | int]) -> list[int]:
+        """The ids of runs of plain text, with the tokens that stand between them."""
+        encoded = iter(self._model.encode([part for part in parts if isinstance(part, str)]))
+        ids: list[int] = []
+        for part in parts:
+            if isinstance(part, int):
+                ids.append(part)
+            else:
+                ids += next(encoded)
+        return ids
 
     def _checked(self, token_id: int) -> int:
         if not 0 <= token_id < len(self._vocabulary):

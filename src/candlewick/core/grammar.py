@@ -1,0 +1,270 @@
+"""Constraints compiled for one vocabulary: which tokens may follow, and which must.
+
+Owns llguidance, which does the work: it is loaded with the first constraint, and so is the trie of the
+vocabulary built. Refuses to know requests, samplers and threads of the engine.
+Source: https://github.com/guidance-ai/llguidance (``_lib.pyi`` of the installed package).
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as ReadableSet
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from candlewick.core.constraint import Constraint
+from candlewick.core.errors import InvalidRequestError
+
+if TYPE_CHECKING:
+    from llguidance import LLMatcher, LLTokenizer
+
+TokenMask = npt.NDArray[np.uint32]
+"""``[ceil(V / 32)]`` for V logits: bit ``i % 32`` of word ``i // 32`` says whether token ``i`` is allowed."""
+TokenMasks = npt.NDArray[np.uint32]
+"""Several of them, ``[R, ceil(V / 32)]``."""
+
+MAX_GRAMMAR_CHARS = 2**18
+"""A grammar, its schemas included, may be this long: the time and the stack to compile it grow with it."""
+
+_MAX_CACHED = 32
+_STACK_BYTES = 2**28  # address space: memory is taken as far as the stack grows
+_stack_size_lock = threading.Lock()
+Result = TypeVar("Result")
+_LONGEST_SHOWN = 400
+
+
+class GrammarError(Exception):
+    """A grammar can't go on: a token is not allowed, or one place of an answer needs more work than is allowed."""
+
+
+class GrammarTokenizer(Protocol):
+    """What a grammar needs to know of the vocabulary."""
+
+    @property
+    def vocab_size(self) -> int: ...
+    @property
+    def bos_id(self) -> int | None: ...
+    @property
+    def eos_ids(self) -> ReadableSet[int]: ...
+    @property
+    def markers(self) -> Mapping[str, int]: ...
+    def token_bytes(self, token_id: int) -> bytes: ...
+    def encode_continuation(self, text: str) -> list[int]: ...
+
+
+class Matcher(Protocol):
+    """Where one answer stands in a grammar."""
+
+    @property
+    def is_accepting(self) -> bool:
+        """Whether the text so far has the form that was asked for."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether it has and nothing may follow."""
+
+    def accept(self, token_id: int) -> None:
+        """Go on by a token that is allowed.
+
+        Raises:
+            GrammarError: it is not, or the grammar needs too much work here.
+        """
+
+    def retract(self, num_tokens: int) -> None:
+        """Undo the latest tokens."""
+
+    def forced_tokens(self) -> list[int]:
+        """The tokens that must follow because only one text can: in the tokenizer's own division of that text,
+        less those at its end that may join with what comes after.
+        """
+
+    def write_mask(self, mask: TokenMask) -> None:
+        """Write which tokens may follow; end tokens may where the grammar accepts.
+
+        Raises:
+            GrammarError: the grammar needs too much work here.
+        """
+
+
+class Grammar:
+    """A compiled constraint; every answer gets a matcher of its own."""
+
+    def __init__(self, prototype: LLMatcher, vocab_size: int) -> None:
+        self._prototype = prototype
+        self._vocab_size = vocab_size
+
+    def new_matcher(self) -> Matcher:
+        return _LLGuidanceMatcher(self._prototype.deep_copy(), self._vocab_size)
+
+
+class GrammarCompiler:
+    """Compiles constraints for one tokenizer; from any thread. The latest ones are kept."""
+
+    def __init__(self, tokenizer: GrammarTokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._lock = threading.Lock()
+        self._vocabulary: LLTokenizer | None = None
+        self._cache: OrderedDict[str, Grammar] = OrderedDict()
+
+    def compile(self, constraint: Constraint, *, leading_space: bool = False) -> Grammar:
+        """Compile a constraint. Takes milliseconds, and seconds for the first one or a very large one.
+
+        Args:
+            leading_space: see :meth:`Constraint.grammar`.
+
+        Raises:
+            InvalidRequestError: it can't be followed (the message names the keyword or the place), or llguidance
+                is not installed (it names the extra).
+        """
+        text = constraint.grammar(leading_space=leading_space)
+        with self._lock:
+            if text in self._cache:
+                self._cache.move_to_end(text)
+                return self._cache[text]
+            if self._vocabulary is None:
+                self._vocabulary = _new_vocabulary(self._tokenizer)
+        grammar = _compile(self._vocabulary, text, constraint)
+        with self._lock:
+            self._cache[text] = grammar
+            while len(self._cache) > _MAX_CACHED:
+                self._cache.popitem(last=False)
+        return grammar
+
+
+def _new_vocabulary(tokenizer: GrammarTokenizer) -> LLTokenizer:
+    try:
+        from llguidance import LLTokenizer, TokenizerWrapper
+    except ImportError:
+        raise InvalidRequestError(
+            "structured output needs llguidance; install it with: pip install 'candlewick[structured]'",
+            "constraint",
+        ) from None
+    return LLTokenizer(TokenizerWrapper(_Vocabulary(tokenizer)), eos_token=sorted(tokenizer.eos_ids))
+
+
+class _Vocabulary:
+    """A tokenizer as llguidance wants it. Markers match nothing but themselves: they structure an answer."""
+
+    def __init__(self, tokenizer: GrammarTokenizer) -> None:
+        self.eos_token_id = min(tokenizer.eos_ids, default=None)
+        self.bos_token_id = tokenizer.bos_id
+        self.tokens = [tokenizer.token_bytes(token_id) for token_id in range(tokenizer.vocab_size)]
+        self.special_token_ids = sorted(tokenizer.markers.values())
+        self._tokenizer = tokenizer
+
+    def __call__(self, text: str) -> list[int]:
+        if not isinstance(text, str):
+            raise TypeError("only whole characters are tokenized")
+        return self._tokenizer.encode_continuation(text)
+
+
+def _compile(vocabulary: LLTokenizer, text: str, constraint: Constraint) -> Grammar:
+    from llguidance import LLMatcher
+
+    if len(text) > MAX_GRAMMAR_CHARS:
+        raise InvalidRequestError(
+            f"the {_NAMES[constraint.kind]} can't be followed: it has {len(text)} characters, and more than "
+            f"{MAX_GRAMMAR_CHARS} are not compiled; make it smaller",
+            "constraint",
+        )
+    matcher = _with_deep_stack(lambda: LLMatcher(vocabulary, text, log_level=0))
+    if matcher.is_error():
+        raise InvalidRequestError(
+            f"the {_NAMES[constraint.kind]} can't be followed: {_shortened(matcher.get_error())}",
+            "constraint",
+        )
+    return Grammar(matcher, vocabulary.vocab_size)
+
+
+_NAMES = {
+    "json_schema": "JSON schema",
+    "regex": "regular expression",
+    "lark": "grammar",
+    "choice": "list of choices",
+}
+
+
+def _with_deep_stack(function: Callable[[], Result]) -> Result:
+    """Call ``function`` on a thread of its own. llguidance walks chains of references by recursion, and a stack
+    that overflows ends the process; this one holds the longest chain that a grammar has room for.
+    """
+    future: Future[Result] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(function())
+        except BaseException as error:
+            future.set_exception(error)
+
+    thread = threading.Thread(target=run, name="candlewick-grammar", daemon=True)
+    with _stack_size_lock:
+        previous = threading.stack_size(_STACK_BYTES)
+        try:
+            thread.start()
+        finally:
+            threading.stack_size(previous)
+    return future.result()
+
+
+_PLACE = re.compile(r"^(at )?\d+\(\d+\): ")
+_PICTURE = re.compile(r"\d+ \||<backtrace>|<state>")
+
+
+def _shortened(message: str) -> str:
+    """An error of llguidance without places and pictures of them: they are those of a text that we wrote."""
+    lines = [line.strip() for line in message.splitlines()]
+    picture = next((i for i, line in enumerate(lines) if _PICTURE.match(line)), len(lines))
+    text = _PLACE.sub("", " ".join(lines[:picture]))
+    return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…"
+
+
+class _LLGuidanceMatcher:
+    """:class:`Matcher` by llguidance, whose methods never raise but leave the matcher in an error state."""
+
+    def __init__(self, matcher: LLMatcher, vocab_size: int) -> None:
+        self._matcher = matcher
+        self._num_words = -(-vocab_size // 32)
+
+    @property
+    def is_accepting(self) -> bool:
+        return self._matcher.is_accepting()
+
+    @property
+    def is_complete(self) -> bool:
+        return self._matcher.is_stopped() and not self._matcher.is_error()
+
+    def accept(self, token_id: int) -> None:
+        if not self._matcher.consume_token(token_id):
+            raise self._error()
+
+    def retract(self, num_tokens: int) -> None:
+        if not self._matcher.rollback(num_tokens):
+            raise self._error()
+
+    def forced_tokens(self) -> list[int]:
+        return self._matcher.compute_ff_tokens()
+
+    def write_mask(self, mask: TokenMask) -> None:
+        known = mask[: self._num_words]  # a model may have more logits than its vocabulary has tokens
+        self._matcher.unsafe_compute_mask_ptr(known.ctypes.data, known.nbytes)
+        if self._matcher.is_error():
+            raise self._error()
+
+    def _error(self) -> GrammarError:
+        return GrammarError(f"the constraint can't go on: {_shortened(self._matcher.get_error())}")
+
+
+def set_allowed(mask: TokenMask, token_ids: Iterable[int], is_allowed: bool) -> None:
+    """Allow or forbid some tokens in a mask."""
+    for token_id in token_ids:
+        bit = np.uint32(1 << (token_id % 32))
+        if is_allowed:
+            mask[token_id // 32] |= bit
+        else:
+            mask[token_id // 32] &= ~bit
