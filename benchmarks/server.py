@@ -4,7 +4,8 @@
 
 Each round measures both sides one after the other, because the machine's speed wanders; what counts is the median of
 the rounds' ratios. The server and its client are processes of their own. The client reads raw bytes and counts events:
-what clients do with them is not the server's cost. On a machine of few cores the client's reading still takes its share.
+what clients do with them is not the server's cost. On a machine of few cores the client's reading still takes its
+share.
 """
 
 from __future__ import annotations
@@ -56,7 +57,10 @@ async def through_http(address: str, model: str, streams: int, tokens: int) -> f
                 "seed": seed,
             }
         ).encode()
-        head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        head = (
+            f"POST /v1/chat/completions HTTP/1.1\r\nHost: {parts.netloc}\r\n"
+            f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        )
         reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
         writer.write(head.encode() + body)
         answer = bytearray()

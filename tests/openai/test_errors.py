@@ -23,6 +23,7 @@ STATUS = {
     "TemplateError": 400,
     "ModelNotFoundError": 404,
     "EngineOverloaded": 429,
+    "RequestTimeout": 504,
     "EngineClosed": 503,
     "EngineError": 503,
 }

@@ -11,6 +11,7 @@
     │   └── TemplateError           the chat template refused the messages, or is itself broken
     ├── EngineError                 the engine can't serve at present
     │   ├── EngineOverloaded        the waiting queue is full or the wait was too long
+    │   ├── RequestTimeout          the answer took longer than it was allowed
     │   ├── EngineClosed            the engine was closed, or closed while the request ran
     │   └── EngineFailed            a step failed for good; ``__cause__`` tells why
     ├── StoreError                  the database can't be opened, is of a newer version, or fails
@@ -80,6 +81,10 @@ class EngineOverloaded(EngineError):
     def __init__(self, message: str, retry_after_seconds: float = 1.0) -> None:
         self.retry_after_seconds = retry_after_seconds
         super().__init__(message)
+
+
+class RequestTimeout(EngineError):
+    """The answer took longer than it was allowed."""
 
 
 class EngineClosed(EngineError):

@@ -40,6 +40,7 @@ _TABLE: dict[type[Exception], _Row] = {
     errors.ModelNotFoundError: _Row(404, "invalid_request_error", "model_not_found"),
     errors.ModelLoadError: _Row(500, "server_error", "model_load_error", _DO_NOT_RETRY),
     errors.EngineOverloaded: _Row(429, "rate_limit_error", "engine_overloaded"),
+    errors.RequestTimeout: _Row(504, "server_error", "request_timeout", _DO_NOT_RETRY),
     errors.EngineClosed: _Row(503, "server_error", "engine_closed", (("Retry-After", "5"),)),
     errors.EngineFailed: _Row(500, "server_error", "engine_failed", _DO_NOT_RETRY),
     errors.EngineError: _Row(503, "server_error", "engine_error"),

@@ -1,11 +1,11 @@
-"""Who may come in: the Host header and API keys."""
+"""Who may come in: the Host header, API keys, and each key's limits."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
 import ipaddress
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -19,6 +19,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from candlewick.core.errors import InvalidRequestError
 from candlewick.openai.errors import error_body
+from candlewick.server.config import ServerConfig
+from candlewick.server.connection import start_clock
+from candlewick.server.limits import LimitExceeded, Limits
 
 
 class HostCheck:
@@ -98,13 +101,19 @@ class Doorkeeper:
         return owners[0] if owners else None
 
 
-def require_key(doorkeeper: Doorkeeper) -> Callable[..., Awaitable[None]]:
-    """A dependency that lets in whoever bears a key, and tells the routes whose it is: see :func:`owner_of`."""
+def admission(config: ServerConfig) -> Callable[..., AsyncIterator[None]]:
+    """A dependency of every route that answers with a model.
 
-    async def check(
+    It lets in whoever bears a key, within the limits, until the answer's last byte; tells the routes whose key it
+    was (:func:`owner_of`); and starts the request's clock.
+    """
+    doorkeeper = Doorkeeper(config.api_keys)
+    limits = Limits(config.max_concurrent_per_key, config.max_requests_per_minute_per_key)
+
+    async def admit(
         request: Request,
         credentials: Annotated[HTTPAuthorizationCredentials | None, Security(HTTPBearer(auto_error=False))],
-    ) -> None:
+    ) -> AsyncIterator[None]:
         owner = doorkeeper.owner(credentials.credentials if credentials else "")
         if owner is None:
             raise HTTPException(
@@ -113,8 +122,14 @@ def require_key(doorkeeper: Doorkeeper) -> Callable[..., Awaitable[None]]:
                 {"WWW-Authenticate": "Bearer"},
             )
         request.state.owner = owner
+        start_clock(request, config.max_request_seconds)
+        try:
+            with limits.admit(owner):
+                yield
+        except LimitExceeded as error:
+            raise HTTPException(429, str(error), {"Retry-After": str(error.retry_after)}) from None
 
-    return check
+    return admit
 
 
 def owner_of(request: HTTPConnection) -> str:

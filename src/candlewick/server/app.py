@@ -19,7 +19,8 @@ from candlewick.chat.llm import AsyncLLM
 from candlewick.core.errors import CandlewickError, InvalidRequestError
 from candlewick.openai.errors import error_body, error_reply
 from candlewick.openai.types import ErrorBody
-from candlewick.server.access import Doorkeeper, HostCheck, require_key
+from candlewick.server.access import HostCheck, admission
+from candlewick.server.access_log import REQUEST_ID, AccessLog
 from candlewick.server.config import ServerConfig
 from candlewick.server.openapi import describe_bodies
 from candlewick.server.routes import (
@@ -70,8 +71,7 @@ def create_app(model: AsyncLLM | Services, *, model_names: Sequence[str] = (), *
         },
     )
     app.state.services = services
-    admitted = Depends(require_key(Doorkeeper(config.api_keys)))
-    version_one = APIRouter(prefix="/v1", dependencies=[admitted], responses=_ERRORS)
+    version_one = APIRouter(prefix="/v1", dependencies=[Depends(admission(config))], responses=_ERRORS)
     for route in VERSION_ONE:
         version_one.include_router(route.routes(services))
     app.include_router(health.routes(services))
@@ -83,8 +83,10 @@ def create_app(model: AsyncLLM | Services, *, model_names: Sequence[str] = (), *
             allow_origins=list(config.allowed_origins),
             allow_methods=["*"],
             allow_headers=["*"],
+            expose_headers=[REQUEST_ID, "Retry-After"],
         )
     app.add_middleware(HostCheck, allowed_hosts=config.allowed_hosts)
+    app.add_middleware(AccessLog)
     return app
 
 
@@ -99,7 +101,8 @@ async def _foreign_error(request: Request, error: Exception) -> Response:
 
 
 async def _http_error(request: Request, error: Any) -> Response:
-    body = error_body(str(error.detail), type="invalid_request_error", code=_CODES.get(error.status_code))
+    kind = "rate_limit_error" if error.status_code == 429 else "invalid_request_error"
+    body = error_body(str(error.detail), type=kind, code=_CODES.get(error.status_code))
     return JSONResponse(body, error.status_code, error.headers)
 
 
@@ -113,4 +116,5 @@ _CODES = {
     404: "unknown_url",
     405: "method_not_allowed",
     413: "request_too_large",
+    429: "rate_limit_exceeded",
 }

@@ -10,8 +10,6 @@ from dataclasses import dataclass, field, fields
 
 from candlewick.core.errors import InvalidRequestError
 
-MAX_BODY_BYTES = 16 * 2**20
-
 
 @dataclass(frozen=True, kw_only=True)
 class ServerConfig:
@@ -24,19 +22,25 @@ class ServerConfig:
     """Names, beyond ``localhost`` and IP addresses, that the Host header may hold; ``*`` for any."""
     allowed_origins: tuple[str, ...] = ()
     """Web pages that may call from a browser (CORS); by default none."""
-    max_body_bytes: int = MAX_BODY_BYTES
+    max_body_bytes: int = 16 * 2**20
     """The largest request body that is read."""
+    max_request_seconds: float | None = None
+    """The longest that an answer may take, waiting included; ``None``: any time."""
+    max_concurrent_per_key: int | None = None
+    """Requests that each key may have running; ``None``: any number. Without keys all clients count as one."""
+    max_requests_per_minute_per_key: int | None = None
+    """Requests that each key may begin in a minute; ``None``: any number."""
+    heartbeat_seconds: float = 15.0
+    """A stream that has nothing to say for so long gets a comment, so that nobody takes it for dead."""
 
     def __post_init__(self) -> None:
         for option in fields(self):
             value = getattr(self, option.name)
-            if isinstance(value, list):
+            if isinstance(option.default, tuple):
+                if isinstance(value, str) or not all(isinstance(item, str) for item in value):
+                    raise InvalidRequestError(
+                        f"{option.name} must be several texts, got {value!r}", option.name
+                    )
                 object.__setattr__(self, option.name, tuple(value))
-            elif isinstance(value, str) and isinstance(option.default, tuple):
-                raise InvalidRequestError(
-                    f"{option.name} must be several texts, got one: {value!r}", option.name
-                )
-        if self.max_body_bytes < 1:
-            raise InvalidRequestError(
-                f"max_body_bytes must be at least 1, got {self.max_body_bytes!r}", "max_body_bytes"
-            )
+            elif option.name.startswith(("max_", "heartbeat_")) and value is not None and not value > 0:
+                raise InvalidRequestError(f"{option.name} must be more than 0, got {value!r}", option.name)

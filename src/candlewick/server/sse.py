@@ -5,48 +5,69 @@ Source: the HTML standard, section 9.2 (server-sent events).
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any, Self
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from candlewick.core.errors import RequestTimeout
 from candlewick.server.connection import while_connected
 
 logger = logging.getLogger(__name__)
 
 Frames = AsyncGenerator[bytes, None]
 
+HEARTBEAT = b": still here\n\n"
+"""A comment, which readers of events skip; proxies and clients see that the connection lives."""
+GOODBYE_SECONDS = 5.0
+"""How long a client whose time is over has to take the last frame."""
+
+# One encoder for all: json.dumps makes a new one for every call with options.
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
+
 
 def frame(payload: Any, event: str | None = None) -> bytes:
     """One event with ``payload`` as JSON, which holds no line break: one data line is enough."""
-    data = f"data: {json.dumps(payload, ensure_ascii=False, separators=(',', ':'))}\n\n"
+    data = f"data: {_encode(payload)}\n\n"
     return (data if event is None else f"event: {event}\n{data}").encode()
 
 
 class EventStream(Response):
     """Sends each frame in one write; closes the frames, and so what makes them, when the client goes away.
 
-    Open it by :meth:`begin`, so that what fails before the first frame still gets its own HTTP status.
+    Where nothing was sent for a while, a comment is. Open it by :meth:`begin`.
     """
 
     media_type = "text/event-stream"
 
-    def __init__(self, first: bytes, rest: Frames, error_frame: Callable[[Exception], bytes]) -> None:
+    def __init__(
+        self,
+        request: Request,
+        first: asyncio.Future[bytes],
+        rest: Frames,
+        error_frame: Callable[[Exception], bytes],
+    ) -> None:
         self.status_code = 200
         self.background = None
         self.init_headers({"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+        self._request = request
         self._first = first
         self._rest = rest
         self._error_frame = error_frame
+        self._heartbeat_seconds = _heartbeat_seconds(request)
 
     @classmethod
     async def begin(cls, request: Request, frames: Frames, error_frame: Callable[[Exception], bytes]) -> Self:
-        """Wait for the first frame.
+        """Wait for the first frame, so that what fails before it still gets its own HTTP status.
+
+        If it takes long (while a model is loaded, say) the stream begins without it, and such an error becomes its
+        last frame.
 
         Args:
             request: whose client is watched; its body must have been read.
@@ -57,31 +78,81 @@ class EventStream(Response):
             ClientDisconnect: the client went away first.
             Exception: what ``frames`` raised before its first frame.
         """
-        return cls(await while_connected(request.receive, _next(frames)), frames, error_frame)
+        first = asyncio.ensure_future(_next(frames))
+        try:
+            await while_connected(request, _finish(first, _heartbeat_seconds(request)))
+        except BaseException:
+            first.cancel()
+            raise
+        if first.done() and (error := first.exception()) is not None:
+            raise error
+        return cls(request, first, frames, error_frame)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with aclosing(self._rest):
-            try:
-                await while_connected(receive, self._send_all(send))
-            except ClientDisconnect:
-                logger.info("the client went away; its answer is cancelled")
-
-    async def _send_all(self, send: Send) -> None:
-        async def write(body: bytes, *, more: bool = True) -> None:
-            await send({"type": "http.response.body", "body": body, "more_body": more})
-
+        writer = _Writer(send)
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         try:
-            await write(self._first)
+            async with aclosing(self._rest):
+                await while_connected(self._request, self._send_all(writer))
+        except ClientDisconnect:
+            logger.info("the client went away; its answer is cancelled")
+        except RequestTimeout as error:
+            with suppress(TimeoutError, OSError):
+                async with asyncio.timeout(GOODBYE_SECONDS):
+                    await writer.write(self._error_frame(error))
+                    await writer.end()
+
+    async def _send_all(self, writer: _Writer) -> None:
+        heart = asyncio.create_task(writer.keep_alive(self._heartbeat_seconds))
+        try:
+            await writer.write(await self._first)
             async for piece in self._rest:
-                await write(piece)
+                await writer.write(piece)
         except OSError:
             raise ClientDisconnect from None
         except Exception as error:
             logger.exception("an answer failed midway")
-            await write(self._error_frame(error))
-        await write(b"", more=False)
+            await writer.write(self._error_frame(error))
+        finally:
+            heart.cancel()
+            self._first.cancel()
+            await asyncio.gather(heart, self._first, return_exceptions=True)
+        await writer.end()
+
+
+class _Writer:
+    """The body of a response, a write at a time."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._now = asyncio.get_running_loop().time
+        self._written_at = self._now()
+
+    async def write(self, body: bytes) -> None:
+        self._written_at = self._now()
+        await self._send({"type": "http.response.body", "body": body, "more_body": True})
+
+    async def end(self) -> None:
+        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def keep_alive(self, seconds: float) -> None:
+        """Write a comment whenever nothing was written for ``seconds``, until cancelled."""
+        while True:
+            quiet = self._now() - self._written_at
+            if quiet >= seconds:
+                await self.write(HEARTBEAT)
+            else:
+                await asyncio.sleep(seconds - quiet)
+
+
+def _heartbeat_seconds(request: Request) -> float:
+    seconds: float = request.app.state.services.config.heartbeat_seconds
+    return seconds
 
 
 async def _next(frames: Frames) -> bytes:
-    return await anext(frames)
+    return await anext(frames, b"")
+
+
+async def _finish(future: asyncio.Future[bytes], seconds: float) -> None:
+    await asyncio.wait((future,), timeout=seconds)

@@ -34,7 +34,7 @@ def routes(services: Services) -> APIRouter:
         body = ChatCompletionRequest.parse(await read_json_object(request, services.config.max_body_bytes))
         if body.stream:
             return await EventStream.begin(request, _frames(services.models, body), error_frames)
-        return JSONResponse(await while_connected(request.receive, _answer(services.models, body)))
+        return JSONResponse(await while_connected(request, _answer(services.models, body)))
 
     return router
 

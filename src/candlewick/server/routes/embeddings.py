@@ -25,7 +25,7 @@ def routes(services: Services) -> APIRouter:
     async def embeddings(request: Request) -> Response:
         """OpenAI's Embeddings: a vector for each text, as numbers or in base64."""
         body = EmbeddingRequest.parse(await read_json_object(request, services.config.max_body_bytes))
-        return JSONResponse(await while_connected(request.receive, _answer(services.models, body)))
+        return JSONResponse(await while_connected(request, _answer(services.models, body)))
 
     return router
 
