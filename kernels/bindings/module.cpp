@@ -29,8 +29,35 @@ void require(bool condition, const std::string& message) {
 }
 
 Rows rows_of(const std::string& kind) {
-    require(kind == "tokens" || kind == "logits", "rows must be 'tokens' or 'logits', got '" + kind + "'");
-    return kind == "tokens" ? Rows::tokens : Rows::logits;
+    require(kind == "tokens" || kind == "outputs" || kind == "logits",
+            "rows must be 'tokens', 'outputs' or 'logits', got '" + kind + "'");
+    return kind == "tokens" ? Rows::tokens : kind == "outputs" ? Rows::outputs : Rows::logits;
+}
+
+CacheType cache_type_of(const std::string& name) {
+    require(name == "f16" || name == "f32" || name == "q8",
+            "the cache type must be 'f16', 'f32' or 'q8', got '" + name + "'");
+    return name == "f16" ? CacheType::f16 : name == "f32" ? CacheType::f32 : CacheType::q8;
+}
+
+void require_block(const KvCache& cache, int block) {
+    require(block >= 0 && block < cache.num_blocks(),
+            "block " + std::to_string(block) + " is not one of " + std::to_string(cache.num_blocks()));
+}
+
+nb::ndarray<nb::numpy, uint8_t, nb::ndim<1>> read_block(const KvCache& cache, int block) {
+    require_block(cache, block);
+    auto* data = new uint8_t[cache.block_bytes()];
+    nb::capsule owner(data, [](void* p) noexcept { delete[] static_cast<uint8_t*>(p); });
+    cache.read_block(block, reinterpret_cast<std::byte*>(data));
+    return nb::ndarray<nb::numpy, uint8_t, nb::ndim<1>>(data, {cache.block_bytes()}, owner);
+}
+
+void write_block(KvCache& cache, int block, Bytes data) {
+    require_block(cache, block);
+    require(data.size() == cache.block_bytes(), "a block has " + std::to_string(cache.block_bytes()) + " bytes, got " +
+                                                    std::to_string(data.size()));
+    cache.write_block(block, reinterpret_cast<const std::byte*>(data.data()));
 }
 
 const Kernels& kernels_of(const std::string& name) {
@@ -84,7 +111,7 @@ NumpyTable multiply(std::shared_ptr<PackedMatrix> matrix, FloatTable x, std::sha
             program.quantize(in, operand, Rows::tokens, matrix->columns(), kind);
         }
         program.linear(operand, result, Rows::tokens, matrix, {});
-        program.finish(result, matrix->rows());
+        program.finish(result, matrix->rows(), in, matrix->columns());
         Step step{};
         step.num_tokens = num_rows;
         program.run(step);
@@ -108,9 +135,11 @@ void check_step(const Program& program, const Step& step) {
     for (int i = 0; i < step.num_tokens; ++i)
         require(step.token_ids[i] >= 0 && step.token_ids[i] < program.vocab_size(),
                 "token id " + text(step.token_ids[i]) + " is outside the vocabulary of " + text(program.vocab_size()));
-    for (int i = 0; i < step.num_logit_rows; ++i)
-        require(step.logit_rows[i] >= 0 && step.logit_rows[i] < step.num_tokens,
-                "logit row " + text(step.logit_rows[i]) + " is not one of the tokens");
+    require(step.num_output_rows <= program.max_tokens(),
+            "a step gives at most " + text(program.max_tokens()) + " rows of output, got " + text(step.num_output_rows));
+    for (int i = 0; i < step.num_output_rows; ++i)
+        require(step.output_rows[i] >= 0 && step.output_rows[i] < step.num_tokens,
+                "output row " + text(step.output_rows[i]) + " is not one of the tokens");
     for (int s = 0; s < step.num_sequences; ++s) {
         const int begin = step.query_starts[s], end = step.query_starts[s + 1];
         require(begin < end, "sequence " + text(s) + " has no tokens");
@@ -125,7 +154,8 @@ void check_step(const Program& program, const Step& step) {
     }
 }
 
-void run(Program& program, Ints token_ids, Ints positions, Ints query_starts, IntTable block_tables, Ints logit_rows) {
+void run(Program& program, Ints token_ids, Ints positions, Ints query_starts, IntTable block_tables, Ints logit_rows,
+         Ints hidden_rows) {
     require(positions.size() == token_ids.size(), "token_ids and positions must be of one length");
     require(query_starts.size() >= 2 && query_starts.size() == block_tables.shape(0) + 1,
             "query_starts must have one more entry than block_tables has rows");
@@ -137,8 +167,11 @@ void run(Program& program, Ints token_ids, Ints positions, Ints query_starts, In
     step.query_starts = query_starts.data();
     step.block_tables = block_tables.data();
     step.blocks_per_table = int(block_tables.shape(1));
+    std::vector<int32_t> output_rows(logit_rows.data(), logit_rows.data() + logit_rows.size());
+    output_rows.insert(output_rows.end(), hidden_rows.data(), hidden_rows.data() + hidden_rows.size());
+    step.num_output_rows = int(output_rows.size());
+    step.output_rows = output_rows.data();
     step.num_logit_rows = int(logit_rows.size());
-    step.logit_rows = logit_rows.data();
     check_step(program, step);
     nb::gil_scoped_release release;
     program.run(step);
@@ -186,13 +219,14 @@ NB_MODULE(_kernels, m) {
         .def(
             "__init__",
             [](KvCache* self, int num_layers, int num_blocks, int num_kv_heads, int head_dim, const std::string& type) {
-                require(type == "f16" || type == "f32", "the cache type must be 'f16' or 'f32', got '" + type + "'");
-                new (self) KvCache(num_layers, num_blocks, num_kv_heads, head_dim,
-                                   type == "f16" ? CacheType::f16 : CacheType::f32);
+                new (self) KvCache(num_layers, num_blocks, num_kv_heads, head_dim, cache_type_of(type));
             },
             "num_layers"_a, "num_blocks"_a, "num_kv_heads"_a, "head_dim"_a, "type"_a)
         .def_prop_ro("num_blocks", &KvCache::num_blocks)
-        .def_prop_ro("num_bytes", &KvCache::num_bytes);
+        .def_prop_ro("num_bytes", &KvCache::num_bytes)
+        .def_prop_ro("block_bytes", &KvCache::block_bytes)
+        .def("read_block", &read_block, "block"_a, "The keys and values of one block, uint8 [block_bytes].")
+        .def("write_block", &write_block, "block"_a, "data"_a, "Store what read_block gave.");
 
     nb::class_<Program>(m, "Program")
         .def(
@@ -241,8 +275,18 @@ NB_MODULE(_kernels, m) {
             self.add(x, y, out, rows_of(rows), columns);
         }, "x"_a, "y"_a, "out"_a, "rows"_a, "columns"_a)
         .def("select_rows", &Program::select_rows, "x"_a, "out"_a, "columns"_a)
-        .def("finish", &Program::finish, "logits"_a, "vocab_size"_a)
-        .def("run", &run, "token_ids"_a, "positions"_a, "query_starts"_a, "block_tables"_a, "logit_rows"_a)
+        .def("finish", &Program::finish, "logits"_a, "vocab_size"_a, "hidden"_a, "hidden_size"_a)
+        .def("run", &run, "token_ids"_a, "positions"_a, "query_starts"_a, "block_tables"_a, "logit_rows"_a,
+             "hidden_rows"_a)
+        .def("hidden_states",
+             [](Program& self, int first, int rows) {
+                 require(first >= 0 && rows >= 0 && int64_t(first) + rows <= self.max_tokens(), "no such rows of output");
+                 return NumpyTable(self.hidden() + size_t(first) * size_t(self.hidden_size()),
+                                   {size_t(rows), size_t(self.hidden_size())}, nb::find(self));
+             },
+             "first"_a, "rows"_a,
+             "Last hidden states [rows, hidden] of the last step, of its output rows from the first on (logit rows, then "
+             "hidden rows): a view that the next step overwrites.")
         .def("logits",
              [](Program& self, int rows) {
                  require(rows >= 0 && rows <= self.max_logit_rows(), "no such rows of logits");

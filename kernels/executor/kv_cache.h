@@ -20,6 +20,10 @@ class KvCache {
     int head_dim() const { return head_dim_; }
     CacheType type() const { return type_; }
     size_t num_bytes() const { return layers_.size() * 2 * half_bytes_; }
+    // The keys and values of one block in all layers, as they are stored: block_bytes() bytes.
+    size_t block_bytes() const { return layers_.size() * 2 * part_bytes_; }
+    void read_block(int block, std::byte* out) const;
+    void write_block(int block, const std::byte* in);
     KvCacheView view(int layer) const {
         std::byte* keys = layers_[size_t(layer)].get();
         return {keys, keys + half_bytes_, num_kv_heads_, head_dim_};
@@ -30,6 +34,7 @@ class KvCache {
     int num_kv_heads_;
     int head_dim_;
     CacheType type_;
+    size_t part_bytes_;    // of a block's keys in one layer, and of its values
     size_t half_bytes_;    // of a layer's keys, and of its values
     std::vector<Memory> layers_;
 };

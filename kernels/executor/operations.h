@@ -284,9 +284,9 @@ struct SelectRows final : Operation {
 
     SelectRows(int x, int out, int columns) : x(x), out(out), columns(columns) {}
     void run(const Worker& w) const override {
-        w.share(w.step.num_logit_rows, [&](int row) {
+        w.share(w.step.num_output_rows, [&](int row) {
             std::memcpy(w.program.floats(out) + size_t(row) * size_t(columns),
-                        w.program.floats(x) + size_t(w.step.logit_rows[row]) * size_t(columns),
+                        w.program.floats(x) + size_t(w.step.output_rows[row]) * size_t(columns),
                         size_t(columns) * sizeof(float));
         });
     }

@@ -87,9 +87,11 @@ void Program::add(int x, int y, int out, Rows rows, int columns) {
 
 void Program::select_rows(int x, int out, int columns) { push(std::make_unique<SelectRows>(x, out, columns)); }
 
-void Program::finish(int logits, int vocab_size) {
+void Program::finish(int logits, int vocab_size, int hidden, int hidden_size) {
     logits_ = logits;
     vocab_size_ = vocab_size;
+    hidden_ = hidden;
+    hidden_size_ = hidden_size;
     for (int worker = 0; worker < threads_->num_threads(); ++worker)
         scratch_.push_back(allocate((scratch_floats_ + 16) * sizeof(float)));
     next_items_ = std::make_unique<std::atomic<int>[]>(operations_.size());

@@ -16,7 +16,9 @@
 
 namespace candlewick {
 
-enum class Rows { tokens, logits };
+// Rows of a buffer: all tokens of the step; those whose last hidden state is wanted; the first of these, which also want
+// logits.
+enum class Rows { tokens, outputs, logits };
 
 // One step's input; the arrays of core/batch.py. The caller has checked every index.
 struct Step {
@@ -27,10 +29,13 @@ struct Step {
     const int32_t* query_starts;    // [num_sequences + 1]
     const int32_t* block_tables;    // [num_sequences, blocks_per_table]
     int blocks_per_table;
-    int num_logit_rows;
-    const int32_t* logit_rows;
+    int num_output_rows;
+    const int32_t* output_rows;     // [num_output_rows]
+    int num_logit_rows;             // the first ones of the output rows
 
-    int rows(Rows kind) const { return kind == Rows::tokens ? num_tokens : num_logit_rows; }
+    int rows(Rows kind) const {
+        return kind == Rows::tokens ? num_tokens : kind == Rows::outputs ? num_output_rows : num_logit_rows;
+    }
     const int32_t* block_table(int sequence) const {
         return block_tables + size_t(sequence) * size_t(blocks_per_table);
     }
@@ -88,7 +93,7 @@ class Program {
     void silu_multiply(int gate, int up, int out, Rows rows, int columns);
     void add(int x, int y, int out, Rows rows, int columns);
     void select_rows(int x, int out, int columns);
-    void finish(int logits, int vocab_size);
+    void finish(int logits, int vocab_size, int hidden, int hidden_size);
 
     void run(const Step& step);
 
@@ -96,9 +101,12 @@ class Program {
     uint8_t* bytes(int buffer) const { return reinterpret_cast<uint8_t*>(buffers_[size_t(buffer)].get()); }
     float* logits() const { return floats(logits_); }
     int vocab_size() const { return vocab_size_; }
+    // What the logits are computed from, for all output rows.
+    float* hidden() const { return floats(hidden_); }
+    int hidden_size() const { return hidden_size_; }
 
   private:
-    int max_rows(Rows rows) const { return rows == Rows::tokens ? max_tokens_ : max_logit_rows_; }
+    int max_rows(Rows rows) const { return rows == Rows::logits ? max_logit_rows_ : max_tokens_; }
     int add_memory(size_t bytes);
     void push(std::unique_ptr<Operation> operation);
 
@@ -115,6 +123,8 @@ class Program {
     std::unique_ptr<std::atomic<int>[]> next_items_;     // one an operation
     int logits_ = -1;
     int vocab_size_ = 0;
+    int hidden_ = -1;
+    int hidden_size_ = 0;
 };
 
 template <class Function>

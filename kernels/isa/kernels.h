@@ -26,7 +26,7 @@ struct Kernels {
     struct Attention {
         void (*write)(const KvWriteTask&);
         void (*attend)(const AttentionTask&);
-    } attention[2];
+    } attention[num_cache_types];
 
     // ops/logits.h: what sampling needs of a row of logits.
     struct Logits {

@@ -100,7 +100,7 @@ struct AttentionBatch {
         // copy for all is cheaper.
         const bool convert = num_rows > 2 * rows_in_tile;
         for (int key = begin - begin % attention_group_keys; key < end; key += attention_group_keys) {
-            const KvGroup<S, Element, true> group(task, key, begin, end);
+            const KvGroup<S, Element, true, std::is_same_v<Element, int8_t>> group(task, key, begin, end);
             if (convert)
                 run_group(converted<S>(group, scratch.keys, scratch.values));
             else
@@ -178,6 +178,42 @@ static inline void attend(const AttentionTask& task) {
     }
 }
 
+// A row as bytes and one factor: the largest magnitude becomes 127. NaN makes the factor NaN, and so the whole row.
+template <class S>
+struct ByteRow {
+    const float* row;
+    float scale;
+    float inverse;
+
+    ByteRow(const float* from, int dim) : row(from) {
+        typename S::F32 largest = S::zero();
+        typename S::F32 poison = S::zero();    // stays zero unless a number is NaN
+        for (int d = 0; d < dim; d += S::lanes) {
+            const typename S::F32 part = clamped(d, dim - d < S::lanes ? dim - d : S::lanes);
+            largest = S::max(S::abs(part), largest);
+            poison = S::fma(part, S::zero(), poison);
+        }
+        const float magnitude = S::max_lane(largest);
+        const bool is_tiny = magnitude < 1e-30f;    // its inverse could overflow
+        scale = (is_tiny ? 0.0f : magnitude / 127.0f) + S::sum(poison);
+        inverse = is_tiny ? 0.0f : 127.0f / magnitude;
+    }
+    void quantise(int d, int count, int8_t* bytes) const {
+        S::store_low_bytes(bytes, S::round_to_int(S::mul(clamped(d, count), S::set1(inverse))));
+    }
+
+  private:
+    // Infinities become large numbers.
+    typename S::F32 clamped(int d, int count) const {
+        const float most = 1e30f;
+        return S::max(S::set1(-most), S::min(S::set1(most), S::load_first(row + d, count)));
+    }
+};
+
+static inline void store_scale(int8_t* scales, int slot, float scale) {
+    reinterpret_cast<float*>(scales)[slot] = scale;
+}
+
 // Store key and value rows in the cache, keys transposed within their block.
 template <class S, class Element>
 static inline void write(const KvWriteTask& task) {
@@ -188,17 +224,31 @@ static inline void write(const KvWriteTask& task) {
         const int slot = position % block_size;
         const size_t block = size_t(task.block_table[position / block_size]);
         for (int head = 0; head < heads; ++head) {
-            const size_t base = (block * size_t(heads) + size_t(head)) * size_t(dim) * block_size;
+            const size_t base = (block * size_t(heads) + size_t(head)) * kv_block_elements<Element>(dim);
             Element* keys = static_cast<Element*>(task.cache.keys) + base + slot;
             Element* values = static_cast<Element*>(task.cache.values) + base + size_t(slot) * size_t(dim);
             const float* key = task.keys + size_t(t) * task.key_stride + size_t(head) * size_t(dim);
             const float* value = task.values + size_t(t) * task.value_stride + size_t(head) * size_t(dim);
-            for (int d = 0; d < dim; d += S::lanes) {
-                const int count = dim - d < S::lanes ? dim - d : S::lanes;
-                Element column[S::lanes];
-                store_elements<S>(column, S::load_first(key + d, count), count);
-                for (int i = 0; i < count; ++i) keys[(d + i) * block_size] = column[i];
-                store_elements<S>(values + d, S::load_first(value + d, count), count);
+            if constexpr (std::is_same_v<Element, int8_t>) {
+                const ByteRow<S> key_row(key, dim), value_row(value, dim);
+                store_scale(static_cast<int8_t*>(task.cache.keys) + base + dim * block_size, slot, key_row.scale);
+                store_scale(static_cast<int8_t*>(task.cache.values) + base + dim * block_size, slot, value_row.scale);
+                for (int d = 0; d < dim; d += S::lanes) {
+                    const int count = dim - d < S::lanes ? dim - d : S::lanes;
+                    int8_t bytes[S::lanes];
+                    key_row.quantise(d, count, bytes);
+                    for (int i = 0; i < count; ++i) keys[(d + i) * block_size] = bytes[i];
+                    value_row.quantise(d, count, bytes);
+                    for (int i = 0; i < count; ++i) values[d + i] = bytes[i];
+                }
+            } else {
+                for (int d = 0; d < dim; d += S::lanes) {
+                    const int count = dim - d < S::lanes ? dim - d : S::lanes;
+                    Element column[S::lanes];
+                    store_elements<S>(column, S::load_first(key + d, count), count);
+                    for (int i = 0; i < count; ++i) keys[(d + i) * block_size] = column[i];
+                    store_elements<S>(values + d, S::load_first(value + d, count), count);
+                }
             }
         }
     }

@@ -6,13 +6,16 @@
 
 namespace candlewick {
 
-enum class CacheType : int { f16 = 0, f32 = 1 };
+enum class CacheType : int { f16 = 0, f32 = 1, q8 = 2 };
+constexpr int num_cache_types = 3;
 
 constexpr int block_size = 16;    // tokens in a KV block
 
 // One layer's part of the block pool. Keys are stored transposed, so that 16 positions of one dimension are one vector:
 // keys   [num_blocks][num_kv_heads][head_dim][block_size]
 // values [num_blocks][num_kv_heads][block_size][head_dim]
+// With 8 bits, the elements of a block and head are signed bytes, and behind them stand block_size floats: a number is its
+// byte times the float of its position.
 struct KvCacheView {
     void* keys;
     void* values;
@@ -54,6 +57,14 @@ constexpr int attention_group_blocks = 4;                                      /
 constexpr int attention_group_keys = attention_group_blocks * block_size;
 constexpr int attention_batch_rows = 96;    // query rows that share one conversion of keys and values
 constexpr int attention_scratch_alignment = 16;
+
+// Bytes that the keys, or the values, of one block and head take.
+static constexpr size_t kv_block_bytes(CacheType type, int head_dim) {
+    const size_t elements = size_t(head_dim) * block_size;
+    return type == CacheType::f32 ? 4 * elements
+           : type == CacheType::f16 ? 2 * elements
+                                    : elements + block_size * sizeof(float);
+}
 
 static constexpr int attention_padded_dim(int head_dim) { return (head_dim + 15) / 16 * 16; }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
 #include "ops/attention_task.h"
 
@@ -19,12 +20,22 @@ static inline typename S::F32 load_elements(const Half* p) {
     return S::load_half(p);
 }
 template <class S>
+static inline typename S::F32 load_elements(const int8_t* p) {
+    return S::to_float(S::widen_signed(p));
+}
+template <class S>
 static inline typename S::F32 load_elements(const float* p, int count) {
     return S::load_first(p, count);
 }
 template <class S>
 static inline typename S::F32 load_elements(const Half* p, int count) {
     return S::load_half_first(p, count);
+}
+template <class S>
+static inline typename S::F32 load_elements(const int8_t* p, int count) {
+    int8_t whole[S::lanes] = {};
+    for (int i = 0; i < count; ++i) whole[i] = p[i];
+    return load_elements<S>(whole);
 }
 template <class S>
 static inline void store_elements(float* p, typename S::F32 a, int count) {
@@ -43,21 +54,32 @@ struct KeyRange {
 };
 static inline bool is_empty(KeyRange range) { return range.first >= range.end; }
 
+// Elements of a block and head, from its first key to the next one's.
+template <class Element>
+static inline size_t kv_block_elements(int head_dim) {
+    const size_t scale_bytes = std::is_same_v<Element, int8_t> ? block_size * sizeof(float) : 0;
+    return size_t(head_dim) * block_size + scale_bytes;
+}
+
 // One group of 64 keys as a list of its blocks; those that no row of the batch sees are null. `Stored` tells whether the
-// elements come straight from the cache: then what is needed next is fetched ahead.
-template <class S, class Element, bool Stored>
+// elements come straight from the cache: then what is needed next is fetched ahead. `Scaled` tells whether the elements of
+// a position have a common factor, which is applied to sums of products, not to elements.
+template <class S, class Element, bool Stored, bool Scaled>
 struct KvGroup {
+    static constexpr bool scaled = Scaled;
     int start;       // position of the group's first key
     int head_dim;
     const Element* keys[attention_group_blocks] = {};         // [head_dim][16]
     const Element* values[attention_group_blocks] = {};       // [16][head_dim]
     const Element* next_keys[attention_group_blocks] = {};    // of the next group; these keys where it has none
+    const float* key_scales[attention_group_blocks] = {};      // [16]
+    const float* value_scales[attention_group_blocks] = {};    // [16]
 
     KvGroup(int position, int dim) : start(position), head_dim(dim) {}
 
     // Positions first … end - 1 are needed of all groups together.
     KvGroup(const AttentionTask& task, int position, int first, int end) : KvGroup(position, task.cache.head_dim) {
-        const size_t size = size_t(head_dim) * block_size;
+        const size_t size = kv_block_elements<Element>(head_dim);
         for (int place = 0; place < attention_group_blocks; ++place) {
             const int block = start / block_size + place;
             if ((block + 1) * block_size <= first || block * block_size >= end) continue;
@@ -70,6 +92,10 @@ struct KvGroup {
             next_keys[place] = next * block_size < end
                                    ? static_cast<const Element*>(task.cache.keys) + offset(next)
                                    : keys[place];
+            if constexpr (Scaled) {
+                key_scales[place] = reinterpret_cast<const float*>(keys[place] + head_dim * block_size);
+                value_scales[place] = reinterpret_cast<const float*>(values[place] + head_dim * block_size);
+            }
         }
     }
 
@@ -82,14 +108,17 @@ struct KvGroup {
 };
 
 // The same group with all elements as floats.
-template <class S, class Element>
-static inline KvGroup<S, float, false> converted(const KvGroup<S, Element, true>& group, float* keys, float* values) {
-    KvGroup<S, float, false> out(group.start, group.head_dim);
+template <class S, class Element, bool Scaled>
+static inline KvGroup<S, float, false, Scaled> converted(const KvGroup<S, Element, true, Scaled>& group, float* keys,
+                                                         float* values) {
+    KvGroup<S, float, false, Scaled> out(group.start, group.head_dim);
     const int size = group.head_dim * block_size;
     for (int block = 0; block < attention_group_blocks; ++block) {
         if (group.keys[block] == nullptr) continue;
         out.keys[block] = keys + block * size;
         out.values[block] = values + block * size;
+        out.key_scales[block] = group.key_scales[block];
+        out.value_scales[block] = group.value_scales[block];
         for (int i = 0; i < size; i += S::lanes) {
             S::store(keys + block * size + i, load_elements<S>(group.keys[block] + i));
             S::store(values + block * size + i, load_elements<S>(group.values[block] + i));
@@ -118,8 +147,8 @@ template <class Element>
 constexpr int line_elements = 64 / int(sizeof(Element));
 
 // Scores of `Rows` queries and the keys of `Blocks` blocks from number `block` on, before scaling.
-template <class S, int Rows, int Blocks, class Element, bool Stored>
-static inline void score_blocks(const float* queries, const KvGroup<S, Element, Stored>& group, int block,
+template <class S, int Rows, int Blocks, class Element, bool Stored, bool Scaled>
+static inline void score_blocks(const float* queries, const KvGroup<S, Element, Stored, Scaled>& group, int block,
                                 float* scores) {
     using F32 = typename S::F32;
     const Element* const* keys = group.keys + block;
@@ -139,6 +168,11 @@ static inline void score_blocks(const float* queries, const KvGroup<S, Element, 
             for (int b = 0; b < Blocks; ++b) sum[r][b] = S::fma(query, key[b], sum[r][b]);
         }
     }
+    if constexpr (Scaled)
+        for (int b = 0; b < Blocks; ++b) {
+            const F32 scales = S::load(group.key_scales[block + b]);
+            for (int r = 0; r < Rows; ++r) sum[r][b] = S::mul(sum[r][b], scales);
+        }
     for (int r = 0; r < Rows; ++r)
         for (int b = 0; b < Blocks; ++b) S::store(scores + r * attention_group_keys + b * block_size, sum[r][b]);
 }
@@ -155,9 +189,9 @@ static inline void score_tile(const float* queries, const Group& group, KeyRange
 
 // out[r] += probabilities[r] * values over the keys of `range`, for `Rows` rows and `Vectors` vectors of columns; only
 // `count` of the last vector's columns exist.
-template <class S, int Rows, int Vectors, bool Whole, class Element, bool Stored>
-static inline void weigh_columns(const float* probabilities, const KvGroup<S, Element, Stored>& group, KeyRange range,
-                                 int column, int count, float* out, int out_stride) {
+template <class S, int Rows, int Vectors, bool Whole, class Element, bool Stored, bool Scaled>
+static inline void weigh_columns(const float* probabilities, const KvGroup<S, Element, Stored, Scaled>& group,
+                                 KeyRange range, int column, int count, float* out, int out_stride) {
     using F32 = typename S::F32;
     F32 sum[Rows][Vectors];
     for (int r = 0; r < Rows; ++r)
@@ -179,7 +213,9 @@ static inline void weigh_columns(const float* probabilities, const KvGroup<S, El
                 for (int i = 0; i < Vectors * S::lanes; i += line_elements<Element>)
                     S::prefetch(group.next_keys[block] + offset + i);
             for (int r = 0; r < Rows; ++r) {
-                const F32 probability = S::set1(probabilities[r * attention_group_keys + key]);
+                float weight = probabilities[r * attention_group_keys + key];
+                if constexpr (Scaled) weight *= group.value_scales[block][key % block_size];
+                const F32 probability = S::set1(weight);
                 for (int v = 0; v < Vectors; ++v) sum[r][v] = S::fma(probability, value[v], sum[r][v]);
             }
         }

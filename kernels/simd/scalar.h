@@ -315,6 +315,9 @@ struct Scalar {
         return out;
     }
     // 16 unsigned or signed bytes, widened.
+    static I32 widen_signed(const int8_t* p) {
+        return each_int([&](int i) { return int32_t(p[i]); });
+    }
     static I32 widen_unsigned(const uint8_t* p) {
         return each_int([&](int i) { return int32_t(p[i]); });
     }

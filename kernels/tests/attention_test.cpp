@@ -20,7 +20,7 @@ struct Shape {
     std::string text() const {
         return "head_dim " + std::to_string(head_dim) + " group " + std::to_string(group) + " tokens " +
                std::to_string(num_tokens) + " window " + std::to_string(window) +
-               (type == CacheType::f16 ? " f16" : " f32");
+               (type == CacheType::f16 ? " f16" : type == CacheType::f32 ? " f32" : " q8");
     }
 };
 
@@ -53,19 +53,17 @@ struct Sequence {
     // The whole sequence in chunks of the given size; every slot not yet written holds `stale`.
     std::vector<float> run(const Kernels& kernels, int chunk, float stale) const {
         const Kernels::Attention& attention = kernels.attention[int(shape.type)];
-        const size_t elements = size_t(num_blocks) * key_stride() * block_size;
-        std::vector<float> floats[2];
-        std::vector<uint16_t> halves[2];
-        KvCacheView view{nullptr, nullptr, shape.num_kv_heads, shape.head_dim};
-        if (shape.type == CacheType::f16) {
-            for (auto& part : halves) part.assign(elements, Scalar::float_to_half(stale));
-            view.keys = halves[0].data();
-            view.values = halves[1].data();
-        } else {
-            for (auto& part : floats) part.assign(elements, stale);
-            view.keys = floats[0].data();
-            view.values = floats[1].data();
+        const size_t bytes =
+            size_t(num_blocks) * size_t(shape.num_kv_heads) * kv_block_bytes(shape.type, shape.head_dim);
+        std::vector<float> pools[2];
+        for (auto& pool : pools) {
+            pool.assign(bytes / sizeof(float), stale);
+            if (shape.type == CacheType::f16) {
+                auto* halves = reinterpret_cast<uint16_t*>(pool.data());
+                std::fill(halves, halves + bytes / 2, Scalar::float_to_half(stale));
+            }
         }
+        KvCacheView view{pools[0].data(), pools[1].data(), shape.num_kv_heads, shape.head_dim};
         std::vector<float> scratch(attention_scratch_floats(shape.head_dim),
                                    std::numeric_limits<float>::quiet_NaN());
         std::vector<float> out(queries.size(), 99.0f);
@@ -83,13 +81,29 @@ struct Sequence {
         return out;
     }
 
-    double stored(float x) const {
-        return shape.type == CacheType::f16 ? double(Scalar::half_to_float(Scalar::float_to_half(x))) : double(x);
+    // What the cache keeps of keys or values.
+    std::vector<double> stored(const std::vector<float>& numbers) const {
+        std::vector<double> out;
+        const auto dim = size_t(shape.head_dim);
+        for (size_t row = 0; row < numbers.size(); row += dim) {
+            float largest = 0.0f;
+            for (size_t i = row; i < row + dim; ++i) largest = std::max(largest, std::fabs(numbers[i]));
+            for (size_t i = row; i < row + dim; ++i) {
+                const float x = numbers[i];
+                if (shape.type == CacheType::f32) out.push_back(double(x));
+                if (shape.type == CacheType::f16)
+                    out.push_back(double(Scalar::half_to_float(Scalar::float_to_half(x))));
+                if (shape.type == CacheType::q8)
+                    out.push_back(double(std::nearbyintf(x * (127.0f / largest))) * double(largest / 127.0f));
+            }
+        }
+        return out;
     }
 
     std::vector<double> exact() const {
         std::vector<double> out(queries.size());
         const auto dim = size_t(shape.head_dim);
+        const auto stored_keys = stored(keys), stored_values = stored(values);
         for (int t = 0; t < shape.num_tokens; ++t) {
             const int begin = shape.window > 0 ? std::max(0, t + 1 - shape.window) : 0;
             for (int head = 0; head < shape.num_kv_heads * shape.group; ++head) {
@@ -99,7 +113,7 @@ struct Sequence {
                 for (int k = begin; k <= t; ++k) {
                     double score = 0.0;
                     for (size_t d = 0; d < dim; ++d)
-                        score += double(queries[query + d]) * stored(keys[size_t(k) * key_stride() + column + d]);
+                        score += double(queries[query + d]) * stored_keys[size_t(k) * key_stride() + column + d];
                     scores.push_back(score * double(scale));
                 }
                 const double highest = *std::max_element(scores.begin(), scores.end());
@@ -108,7 +122,7 @@ struct Sequence {
                 for (int k = begin; k <= t; ++k)
                     for (size_t d = 0; d < dim; ++d)
                         out[query + d] += scores[size_t(k - begin)] / sum *
-                                          stored(values[size_t(k) * key_stride() + column + d]);
+                                          stored_values[size_t(k) * key_stride() + column + d];
             }
         }
         return out;
@@ -141,7 +155,7 @@ static void test_shape(const Shape& shape, uint32_t seed) {
 
 // A row must not feel what stands at positions behind it, or before its window.
 static void test_isolation(const Kernels& kernels) {
-    for (const CacheType type : {CacheType::f16, CacheType::f32}) {
+    for (const CacheType type : {CacheType::f16, CacheType::f32, CacheType::q8}) {
         Sequence sequence({32, 1, 3, 90, 20, type}, 5);
         const auto expected = sequence.run(kernels, 90, 0.0f);
         for (int poisoned : {3, 70}) {
@@ -172,6 +186,13 @@ static void test_write_clamps(const Kernels& kernels) {
     sequence.values[1] = -std::numeric_limits<float>::infinity();
     const auto out = sequence.run(kernels, 1, 0.0f);
     check(out[0] == 65504.0f && out[1] == -65504.0f, std::string("halves are clamped, ") + kernels.name);
+
+    Sequence bytes({16, 1, 1, 1, 0, CacheType::q8}, 6);
+    bytes.values.assign(16, 1e-35f);
+    for (float x : bytes.run(kernels, 1, 0.0f)) check(x == 0.0f, std::string("tiny rows become zero, ") + kernels.name);
+    bytes.values[3] = std::numeric_limits<float>::infinity();
+    check(std::fabs(bytes.run(kernels, 1, 0.0f)[3] / 1e30f - 1.0f) < 1e-6f,
+          std::string("infinities become large numbers, ") + kernels.name);
 }
 
 void test_attention() {
@@ -180,14 +201,15 @@ void test_attention() {
     const int groups[] = {1, 2, 3, 4, 5, 7, 8, 12};
     const int lengths[] = {1, 2, 15, 16, 17, 31, 63, 64, 65, 100, 129, 150};
     const int windows[] = {0, 0, 1, 5, 16, 63, 64, 70};
-    for (uint32_t seed = 0; seed < 60; ++seed) {
+    for (uint32_t seed = 0; seed < 90; ++seed) {
         const Shape shape{sizes[random.integer(0, 13)],  random.integer(1, 3),        groups[random.integer(0, 7)],
                           lengths[random.integer(0, 11)], windows[random.integer(0, 7)],
-                          random.integer(0, 1) == 0 ? CacheType::f16 : CacheType::f32};
+                          CacheType(random.integer(0, num_cache_types - 1))};
         test_shape(shape, seed);
     }
     test_shape({128, 1, 4, 200, 0, CacheType::f16}, 100);
     test_shape({64, 1, 4, 200, 0, CacheType::f32}, 101);
+    test_shape({128, 2, 4, 200, 0, CacheType::q8}, 102);
     for (const Kernels* kernels : all_kernels()) {
         test_isolation(*kernels);
         test_write_clamps(*kernels);

@@ -66,20 +66,31 @@ class NumpyInterpreter:
                 self._values[op.layer] = np.full(shape, np.nan, dtype)
 
     def execute(self, batch: Batch) -> Array:
-        """Run one step; returns the logits ``[len(batch.logit_rows), vocabulary]``."""
+        """Run one step; returns the logits ``[len(batch.logit_rows), vocabulary]``.
+
+        Afterwards ``hidden_states`` are the last hidden states of ``batch.hidden_rows``.
+        """
         memory = self._allocate(batch)
         for op in self._program.ops:
             inputs = [memory[value_id] for value_id in op.inputs]
             output = memory[op.output]
+            if isinstance(op, Linear):
+                inputs[0] = inputs[0][: len(output)]
             if not (op.may_overwrite and np.may_share_memory(output, inputs[0])):
                 output.fill(
                     np.nan
                 )  # an op that writes before it has read everything must not be harmed by a plan
             output[...] = self._run(op, inputs, batch)
+        self.hidden_states = memory[self._program.hidden.id][len(batch.logit_rows) :].copy()
         return memory[self._program.output].copy()
 
     def _allocate(self, batch: Batch) -> list[Array]:
-        num_rows = {"tokens": batch.num_tokens, "logits": len(batch.logit_rows)}
+        num_logits = len(batch.logit_rows)
+        num_rows = {
+            "tokens": batch.num_tokens,
+            "outputs": num_logits + len(batch.hidden_rows),
+            "logits": num_logits,
+        }
         values = self._program.values
         if self._plan is None:
             return [np.full((num_rows[v.rows], v.columns), np.nan, self._dtype) for v in values]
@@ -111,7 +122,7 @@ class NumpyInterpreter:
             case Add():
                 return inputs[0] + inputs[1]
             case SelectRows():
-                return inputs[0][batch.logit_rows]
+                return inputs[0][np.concatenate([batch.logit_rows, batch.hidden_rows])]
         raise NotImplementedError(f"{type(op).__name__}: add it here, this is where ops are specified")
 
     def _attention(self, op: Attention, q: Array, k: Array, v: Array, batch: Batch) -> Array:

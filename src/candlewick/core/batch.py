@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,8 @@ BLOCK_SIZE = 16
 
 @dataclass(frozen=True)
 class Batch:
-    """One step over ``S`` sequences with ``N`` new tokens in total, of which ``R`` rows want logits.
+    """One step over ``S`` sequences with ``N`` new tokens in total, of which ``R`` rows want logits and ``H`` others
+    the last hidden state.
 
     Sequence ``s`` owns the rows ``query_starts[s] : query_starts[s + 1]``; its tokens are consecutive positions.
     The key and value of position ``p`` live in block ``block_tables[s, p // BLOCK_SIZE]``, slot ``p % BLOCK_SIZE``;
@@ -27,6 +28,7 @@ class Batch:
     query_starts: Int32Array  # [S + 1], from 0 to N
     block_tables: Int32Array  # [S, most blocks of a sequence], unused entries 0
     logit_rows: Int32Array  # [R], rows of the N whose logits are wanted, ascending
+    hidden_rows: Int32Array = field(default_factory=lambda: np.zeros(0, dtype=np.int32))  # [H], as well
 
     @property
     def num_tokens(self) -> int:

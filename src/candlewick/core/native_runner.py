@@ -30,6 +30,7 @@ from candlewick.core.program import (
     Program,
     RmsNorm,
     Rope,
+    RowKind,
     SelectRows,
     SiluMultiply,
 )
@@ -56,6 +57,7 @@ class NativeRunner:
     ) -> None:
         self._program: _kernels.Program | None = program
         self._num_logit_rows = 0
+        self._num_hidden_rows = 0
         self.isa: str = program.isa
         self.model = model
         self.vocab_size = model.vocab_size
@@ -107,14 +109,25 @@ class NativeRunner:
         """See :meth:`ModelRunner.execute <candlewick.core.runner_protocol.ModelRunner.execute>`."""
         assert self._program is not None, "the runner is closed"
         self._program.run(
-            batch.token_ids, batch.positions, batch.query_starts, batch.block_tables, batch.logit_rows
+            batch.token_ids,
+            batch.positions,
+            batch.query_starts,
+            batch.block_tables,
+            batch.logit_rows,
+            batch.hidden_rows,
         )
         self._num_logit_rows = len(batch.logit_rows)
+        self._num_hidden_rows = len(batch.hidden_rows)
 
     def logits(self) -> npt.NDArray[np.float32]:
         """The rows ``[R, vocabulary]`` of the last step; a view that the next step overwrites."""
         assert self._program is not None, "the runner is closed"
         return self._program.logits(self._num_logit_rows)
+
+    def hidden_states(self) -> npt.NDArray[np.float32]:
+        """The rows ``[H, hidden]`` of the last step; a view that the next step overwrites."""
+        assert self._program is not None, "the runner is closed"
+        return self._program.hidden_states(self._num_logit_rows, self._num_hidden_rows)
 
     def new_sampler(
         self, params: GenerationParams, seed: int, choice: int, prompt_ids: Sequence[int]
@@ -209,14 +222,17 @@ class _Lowering:
         self._buffer_of = [buffers[index] for index in plan.buffer_of]
         self._angles: dict[tuple[tuple[float, ...], float], int] = {}
         # A buffer of activations for each width and kind, and the value whose quantised copy it holds now.
-        self._activations: dict[tuple[int, str, int], int] = {}
+        self._activations: dict[tuple[int, RowKind, int], int] = {}
         self._quantised: dict[int, int] = {}
 
     def lower(self) -> None:
         for op in self._traced.ops:
             self._lower(op)
         output = self._traced.values[self._traced.output]
-        self._program.finish(self._buffer_of[output.id], output.columns)
+        hidden = self._traced.hidden
+        self._program.finish(
+            self._buffer_of[output.id], output.columns, self._buffer_of[hidden.id], hidden.columns
+        )
 
     def _lower(self, op: Op) -> None:
         program, buffer = self._program, self._buffer_of
@@ -232,7 +248,7 @@ class _Lowering:
             case Linear():
                 matrix = self._matrices[op.matrix]
                 bias = _NO_BIAS if op.bias is None else self._weights.vector(op.bias)
-                operand = self._operand(op.x, matrix.activation_kind)
+                operand = self._operand(op.x, matrix.activation_kind, value.rows)
                 program.linear(operand, buffer[op.output], value.rows, matrix, bias)
             case Rope():
                 num_heads = value.columns // op.head_dim
@@ -266,17 +282,17 @@ class _Lowering:
             case _:
                 raise TypeError(f"{type(op).__name__} has no native operation")
 
-    def _operand(self, value_id: int, kind: int) -> int:
+    def _operand(self, value_id: int, kind: int, rows: RowKind) -> int:
         """The buffer that a product reads: the value itself, or its quantised copy."""
         if kind == _FLOAT_ACTIVATIONS:
             return self._buffer_of[value_id]
         value = self._traced.values[value_id]
-        key = (value.columns, value.rows, kind)
+        key = (value.columns, rows, kind)
         if key not in self._activations:
-            self._activations[key] = self._program.add_activations(value.columns, value.rows)
+            self._activations[key] = self._program.add_activations(value.columns, rows)
         activations = self._activations[key]
         if self._quantised.get(activations) != value_id:
-            self._program.quantize(self._buffer_of[value_id], activations, value.rows, value.columns, kind)
+            self._program.quantize(self._buffer_of[value_id], activations, rows, value.columns, kind)
             self._quantised[activations] = value_id
         return activations
 

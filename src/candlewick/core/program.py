@@ -5,7 +5,7 @@ how a program is traced (``core.program_builder``), tensor formats, and how ops 
 (``core.native_runner``; the numpy interpreter among the tests is their specification in code).
 
 Every value is a float32 matrix ``[rows, columns]``, assigned by exactly one op. The number of rows is only
-known when a batch arrives: all its tokens, or those of them whose logits are wanted. A printed program reads
+known when a batch arrives: all its tokens, those of them of which an output is wanted, or whose logits are. A printed program reads
 like assembly::
 
     %0 = embed token_embd.weight                                         # tokens x 64
@@ -18,8 +18,9 @@ import re
 from dataclasses import dataclass, fields
 from typing import ClassVar, Literal
 
-RowKind = Literal["tokens", "logits"]
-"""``tokens``: a row for each token of the batch; ``logits``: a row for each entry of ``batch.logit_rows``."""
+RowKind = Literal["tokens", "outputs", "logits"]
+"""``tokens``: a row for each token of the batch; ``outputs``: a row for each entry of ``batch.logit_rows`` and then of
+``batch.hidden_rows``; ``logits``: the first of these, a row for each entry of ``batch.logit_rows``."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,10 @@ class RmsNorm(Op):
 
 @dataclass(frozen=True, kw_only=True)
 class Linear(Op):
-    """``x @ matrix.T (+ bias)``; matrix ``[output columns, input columns]`` in any GGUF type."""
+    """``x @ matrix.T (+ bias)``; matrix ``[output columns, input columns]`` in any GGUF type.
+
+    If the output's rows are ``logits`` and those of ``x`` are ``outputs``, only the first rows are multiplied.
+    """
 
     input_fields = ("x",)
     weight_fields = ("matrix", "bias")
@@ -160,7 +164,7 @@ class Add(Op):
 
 @dataclass(frozen=True, kw_only=True)
 class SelectRows(Op):
-    """The rows ``logit_rows`` of the batch."""
+    """The rows ``logit_rows``, then ``hidden_rows``, of the batch."""
 
     input_fields = ("x",)
     x: int
@@ -202,18 +206,25 @@ class Program:
         """Every tensor that an op reads, once, in the order of first use."""
         return tuple(dict.fromkeys(name for op in self.ops for name in op.weights))
 
+    @property
+    def hidden(self) -> Value:
+        """What the logits are computed from: the last hidden states ``[outputs, hidden]``."""
+        (head,) = (op for op in self.ops if op.output == self.output)
+        return self.values[head.inputs[0]]
+
     def plan_buffers(self) -> BufferPlan:
         """Give each value a buffer so that no living value is overwritten.
 
         A buffer is free again after the op that reads its value last. That op itself may write there only if
         it ``may_overwrite``. Buffers of different row kinds are kept apart: the logits' columns are the
-        vocabulary, and a buffer of that width must not be as tall as the batch.
+        vocabulary, and a buffer of that width must not be as tall as the batch. The last hidden states are
+        kept as well as the logits.
         """
         last_use = [-1] * len(self.values)
         for index, op in enumerate(self.ops):
             for value_id in op.inputs:
                 last_use[value_id] = index
-        last_use[self.output] = len(self.ops)
+        last_use[self.output] = last_use[self.hidden.id] = len(self.ops)
 
         buffers: list[Buffer] = []
         buffer_of = [-1] * len(self.values)

@@ -98,10 +98,19 @@ class ProgramBuilder:
 
     def linear(self, x: Value, name: str, columns: int, *, requires_bias: bool = False) -> Value:
         """Multiply by the matrix ``[columns, x.columns]``; a bias in the file is always added."""
+        return self._linear(x, name, columns, requires_bias, x.rows)
+
+    def logits(self, x: Value, name: str, columns: int) -> Value:
+        """:meth:`linear`, for those of the selected rows that want logits."""
+        if x.rows != "outputs":
+            raise ValueError("logits: select_rows comes first")
+        return self._linear(x, name, columns, False, "logits")
+
+    def _linear(self, x: Value, name: str, columns: int, requires_bias: bool, rows: RowKind) -> Value:
         matrix = self._tensor(f"{name}.weight", (columns, x.columns))
         has_bias = requires_bias or self.has(f"{name}.bias")
         bias = self._tensor(f"{name}.bias", (columns,)) if has_bias else None
-        return self._append(Linear(x=x.id, matrix=matrix, bias=bias, output=self._next_id), columns, x.rows)
+        return self._append(Linear(x=x.id, matrix=matrix, bias=bias, output=self._next_id), columns, rows)
 
     def rope(
         self,
@@ -185,10 +194,10 @@ class ProgramBuilder:
         return self._append(Add(x=x.id, y=y.id, output=self._next_id), x.columns, x.rows)
 
     def select_rows(self, x: Value) -> Value:
-        """Keep the rows whose logits are wanted."""
+        """Keep the rows of which an output is wanted: logits, or the last hidden state."""
         if x.rows != "tokens":
             raise ValueError("select_rows: the rows are already selected")
-        return self._append(SelectRows(x=x.id, output=self._next_id), x.columns, "logits")
+        return self._append(SelectRows(x=x.id, output=self._next_id), x.columns, "outputs")
 
     def build(self, output: Value) -> Program:
         """The traced program with ``output`` as its logits.

@@ -25,12 +25,12 @@ def test_printed_program() -> None:
     with model.scope("blk.0"):
         x = model.rms_norm(x, "n", 1e-5, group=2)
         x = model.rope(x, (1.0,), interleaved=False, head_dim=2, scale=1.5)
-        x = model.linear(model.select_rows(x), "w", 6)
+        x = model.logits(model.select_rows(x), "w", 6)
     expected = """\
 %0 = embed e.weight                                                                     # tokens x 4
 %1 = rms_norm %0, blk.0.n.weight, epsilon=1e-05, group=2                                # tokens x 4
 %2 = rope %1, inverse_frequencies=1 values, interleaved=False, head_dim=2, scale=1.5    # tokens x 4
-%3 = select_rows %2                                                                     # logits x 4
+%3 = select_rows %2                                                                     # outputs x 4
 %4 = linear %3, blk.0.w.weight, blk.0.w.bias                                            # logits x 6
 return %4"""
     program = model.build(x)
@@ -70,7 +70,7 @@ def test_values_that_do_not_fit_are_refused() -> None:
     heads = {"layer": 0, "num_heads": 2, "num_kv_heads": 1, "head_dim": 4, "scale": 1.0}
     with pytest.raises(ValueError, match="add: tokens x 8 does not fit tokens x 6"):
         model.add(x, y)
-    with pytest.raises(ValueError, match="silu_multiply: logits x 8 does not fit tokens x 8"):
+    with pytest.raises(ValueError, match="silu_multiply: outputs x 8 does not fit tokens x 8"):
         model.silu_multiply(model.select_rows(x), x)
     with pytest.raises(ValueError, match="8 columns are not a multiple of the group 3"):
         model.rms_norm(x, "n", 1e-5, group=3)

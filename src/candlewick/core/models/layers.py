@@ -70,7 +70,7 @@ def feed_forward(model: ProgramBuilder, x: Value, config: ModelConfig) -> Value:
 def output_head(model: ProgramBuilder, x: Value, config: ModelConfig) -> Value:
     """The logits of the rows that want them ``[logits, vocabulary]``."""
     x = model.rms_norm(model.select_rows(x), "output_norm", config.rms_epsilon)
-    return model.linear(x, "token_embd" if config.tied_embeddings else "output", config.vocab_size)
+    return model.logits(x, "token_embd" if config.tied_embeddings else "output", config.vocab_size)
 
 
 def _rotate(model: ProgramBuilder, x: Value, config: ModelConfig, interleaved: bool) -> Value:
