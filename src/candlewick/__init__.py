@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from candlewick.chat.answer import ChatAnswer, Completion, fold_events
+    from candlewick.chat.embeddings import Embeddings
     from candlewick.chat.events import (
         Complete,
         Error,
@@ -60,6 +61,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "candlewick.chat.answer": ("ChatAnswer", "Completion", "fold_events"),
+    "candlewick.chat.embeddings": ("Embeddings",),
     "candlewick.chat.events": (
         "Complete",
         "Error",
@@ -109,6 +111,7 @@ __all__ = [
     "Completion",
     "Constraint",
     "ContextOverflowError",
+    "Embeddings",
     "EngineClosed",
     "EngineConfig",
     "EngineError",

@@ -39,6 +39,11 @@ class ScriptedSampler:
         assert self.accepted.pop() == token_id
 
 
+def hidden_state(context: tuple[int, ...]) -> tuple[float, float, float]:
+    """Depends on every token of the context, in order."""
+    return zlib.crc32(bytes(context)) % 1000 / 7, context[-1], len(context)
+
+
 NextToken = Callable[[tuple[int, ...], ScriptedSampler], int]
 
 
@@ -77,6 +82,8 @@ class ScriptedRunner:
     """``before_execute`` is called in each step with its batch; tests look, wait or raise there."""
 
     vocab_size = VOCAB_SIZE
+    hidden_size = 3
+    pooling = "mean"
 
     def __init__(
         self,
@@ -115,6 +122,10 @@ class ScriptedRunner:
                 self._tokens[place] = batch.token_ids[i]
                 self._positions[place] = position
         self._contexts = [self._read_back(batch, int(row)) for row in batch.logit_rows]
+        self._hidden_contexts = [self._read_back(batch, int(row)) for row in batch.hidden_rows]
+
+    def hidden_states(self) -> npt.NDArray[np.float32]:
+        return np.array([hidden_state(context) for context in self._hidden_contexts], dtype=np.float32)
 
     def sample(
         self,

@@ -169,6 +169,18 @@ def test_with_right_and_wrong_guesses(model_path: Path) -> None:
         assert stats.accepted_draft_tokens > 0
 
 
+@pytest.mark.parametrize("kv_cache_type", ["f32", "q8"])
+def test_with_other_caches(model_path: Path, kv_cache_type: str) -> None:
+    config = {"kv_cache_type": kv_cache_type, "num_blocks": 400}
+    alone = []
+    for request in requests()[::3]:
+        with new_engine(model_path, num_threads=1, speculation=None, **config) as engine:
+            alone.append(bits(engine.submit(*request).result()[0]))
+    with new_engine(model_path, num_threads=2, max_step_tokens=11, **config) as engine:
+        for _ in range(2):
+            assert run_together(engine)[::3] == alone
+
+
 def test_after_preemptions(model_path: Path, alone: list[Bits]) -> None:
     with new_engine(model_path, num_blocks=20) as engine:
         assert run_together(engine) == alone

@@ -55,6 +55,7 @@ def export_gguf(
     *,
     architecture: str | None = None,
     chat_template: str | None = None,
+    pooling: str | None = None,
 ) -> Path:
     """Write ``model`` (a transformers ``...ForCausalLM``) to ``path`` and return that.
 
@@ -65,6 +66,7 @@ def export_gguf(
             Q5_0, Q5_1, Q8_0, …). Vectors are F32. Rows must be whole blocks.
         architecture: write the file as of this architecture instead of the converter's choice.
         chat_template: the template to store.
+        pooling: how hidden states become an embedding: ``MEAN``, ``CLS``, ``LAST``, …
     """
     config = model.config
     if config.vocab_size < SMALLEST_VOCABULARY:
@@ -74,6 +76,8 @@ def export_gguf(
     _add_vocabulary(writer, config.vocab_size)
     if chat_template is not None:
         writer.add_chat_template(chat_template)
+    if pooling is not None:
+        writer.add_pooling_type(gguf.PoolingType[pooling])
     for name, values in _tensors(model):
         kind = gguf.GGMLQuantizationType.F32 if values.ndim == 1 else gguf.GGMLQuantizationType[tensor_type]
         writer.add_tensor(name, gguf.quants.quantize(values, kind), raw_dtype=kind)

@@ -81,7 +81,8 @@ class NumpyInterpreter:
                     np.nan
                 )  # an op that writes before it has read everything must not be harmed by a plan
             output[...] = self._run(op, inputs, batch)
-        self.hidden_states = memory[self._program.hidden.id][len(batch.logit_rows) :].copy()
+        if self._program.hidden is not None:
+            self.hidden_states = memory[self._program.hidden][len(batch.logit_rows) :].copy()
         return memory[self._program.output].copy()
 
     def _allocate(self, batch: Batch) -> list[Array]:

@@ -135,3 +135,12 @@ def reference_logits(model: Any, token_ids: list[int]) -> npt.NDArray[np.float64
     torch.set_num_threads(1)  # the matrices are too small to share
     with torch.no_grad():
         return model.double()(torch.tensor([token_ids])).logits[0].numpy()
+
+
+def reference_hidden_states(model: Any, token_ids: list[int]) -> npt.NDArray[np.float64]:
+    """transformers' last hidden states ``[tokens, hidden]``, after the final norm, computed in float64."""
+    import torch
+
+    torch.set_num_threads(1)
+    with torch.no_grad():
+        return model.double().model(torch.tensor([token_ids])).last_hidden_state[0].numpy()

@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from candlewick.chat.answer import ChatAnswer, Completion, fold_events
 from candlewick.chat.conversation_model import ConversationModel, Messages, Tools
+from candlewick.chat.embeddings import Embeddings, embedding_prompts, embedding_usage
 from candlewick.chat.events import Event
 from candlewick.chat.reasoning import ThinkingMode
 from candlewick.chat.transcript import Transcript
@@ -22,6 +23,7 @@ from candlewick.chat.turn import Turn, token_logprob
 from candlewick.core.config import EngineConfig
 from candlewick.core.engine import ChoiceResult, InferenceEngine
 from candlewick.core.errors import InvalidRequestError
+from candlewick.core.model_config import Pooling
 from candlewick.core.output_stream import Output
 from candlewick.core.params import GenerationParams
 from candlewick.core.tokenizer import Tokenizer
@@ -210,6 +212,18 @@ class LLM(_Model):
         with self.engine.submit(self._prompt_ids(prompt), params) as generation:
             yield from generation
 
+    def embed(
+        self, texts: Sequence[str], *, pooling: Pooling | None = None, normalize: bool = True
+    ) -> Embeddings:
+        """A vector of each text; see :meth:`InferenceEngine.submit_embedding`.
+
+        Raises:
+            InvalidRequestError: a text is empty or too long, or the model gives no vectors.
+        """
+        prompts = embedding_prompts(texts, self.tokenizer)
+        vectors = self.engine.embed(prompts, pooling=pooling, normalize=normalize)
+        return Embeddings(vectors, embedding_usage(prompts))
+
     def close(self) -> None:
         """Stop all answers and free the model."""
         self.engine.close()
@@ -312,6 +326,14 @@ class AsyncLLM(_Model):
         async with self.engine.submit(prompt_ids, params) as generation:
             async for output in generation:
                 yield output
+
+    async def embed(
+        self, texts: Sequence[str], *, pooling: Pooling | None = None, normalize: bool = True
+    ) -> Embeddings:
+        """As :meth:`LLM.embed`."""
+        prompts = await asyncio.to_thread(embedding_prompts, texts, self.tokenizer)
+        future = self.engine.submit_embedding(prompts, pooling=pooling, normalize=normalize)
+        return Embeddings(await asyncio.wrap_future(future), embedding_usage(prompts))
 
     async def close(self) -> None:
         """Stop all answers and free the model."""

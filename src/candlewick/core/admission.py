@@ -9,15 +9,26 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from typing import Generic, Protocol, TypeVar
 
 from candlewick.core.errors import EngineOverloaded
-from candlewick.core.request import Request
 
 _LATEST_WEIGHT = 0.25
 """Of the latest request, in the moving average of how long they wait."""
 
 
-class Admission:
+class Queueing(Protocol):
+    """A request as the queue sees it."""
+
+    queued: bool
+    """Whether it still counts among those that wait to be begun."""
+    submitted_at: float
+
+
+RequestT = TypeVar("RequestT", bound=Queueing)
+
+
+class Admission(Generic[RequestT]):
     """A queue's limits: ``max_waiting`` requests beside those that find a free place at once, and
     ``max_queue_seconds`` for each (``None``: no limit).
     """
@@ -31,10 +42,10 @@ class Admission:
         self._mean_wait = 0.0
         self.num_refused = 0
         """Because the queue was full."""
-        self._by_age: deque[Request] = deque()
+        self._by_age: deque[RequestT] = deque()
         """Those that may become overdue; the first one was submitted first. Some have left the queue since."""
 
-    def enter(self, request: Request) -> None:
+    def enter(self, request: RequestT) -> None:
         """Count ``request`` among those that wait.
 
         Raises:
@@ -52,7 +63,7 @@ class Admission:
             if self._max_queue_seconds is not None:
                 self._by_age.append(request)
 
-    def begin(self, request: Request, now: float) -> None:
+    def begin(self, request: RequestT, now: float) -> None:
         """Note that ``request`` is being computed; from the second time on, nothing."""
         if request.queued:
             self.leave(request)
@@ -60,7 +71,7 @@ class Admission:
             with self._lock:
                 self._mean_wait += _LATEST_WEIGHT * (wait - self._mean_wait)
 
-    def leave(self, request: Request) -> None:
+    def leave(self, request: RequestT) -> None:
         """Note that ``request`` waits no more, for whatever reason; from the second time on, nothing."""
         if request.queued:
             request.queued = False
@@ -72,10 +83,10 @@ class Admission:
         with self._lock:
             self._num_free_places = num_free_places
 
-    def overdue(self, now: float) -> list[tuple[Request, EngineOverloaded]]:
+    def overdue(self, now: float) -> list[tuple[RequestT, EngineOverloaded]]:
         """Those that waited longer than allowed, each with the error that says so."""
         limit = self._max_queue_seconds
-        found: list[tuple[Request, EngineOverloaded]] = []
+        found: list[tuple[RequestT, EngineOverloaded]] = []
         if limit is None:
             return found
         with self._lock:

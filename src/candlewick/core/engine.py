@@ -11,19 +11,24 @@ import secrets
 import time
 import weakref
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
 from functools import partial
 from operator import index
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, get_args
+
+import numpy as np
 
 from candlewick.core.batch import BLOCK_SIZE
 from candlewick.core.config import EngineConfig
+from candlewick.core.embedding import EmbeddingRequest, Vectors
 from candlewick.core.engine_stats import EngineHealth, EngineStats
 from candlewick.core.engine_thread import EngineThread
 from candlewick.core.errors import ContextOverflowError, InvalidRequestError
 from candlewick.core.generation import ChoiceResult, Generation
 from candlewick.core.grammar import Grammar, GrammarCompiler
+from candlewick.core.model_config import Pooling
 from candlewick.core.output_stream import FinishReason, Output
 from candlewick.core.params import GenerationParams
 from candlewick.core.request import Request
@@ -58,6 +63,9 @@ class InferenceEngine:
         self.config = config or EngineConfig()
         self.tokenizer = tokenizer
         self.vocab_size = runner.vocab_size
+        self.hidden_size = runner.hidden_size
+        """Columns of an embedding."""
+        self._pooling = runner.pooling
         limits = [runner.max_context, runner.num_blocks * BLOCK_SIZE, self.config.max_context]
         self.max_context = min(limit for limit in limits if limit is not None)
         """Most tokens, prompt and answer together, of one request."""
@@ -124,6 +132,55 @@ class InferenceEngine:
         )
         self._thread.submit(request)
         return Generation(request.stream, partial(self._thread.cancel, request), self)
+
+    def submit_embedding(
+        self, prompts: Sequence[Sequence[int]], *, pooling: Pooling | None = None, normalize: bool = True
+    ) -> Future[Vectors]:
+        """Begin to make a vector of each prompt; returns at once, from any thread.
+
+        The vectors ``[n, hidden]`` are those of the last hidden states, put together as the model's file says, which
+        ``pooling`` overrides: their mean (also where the file says nothing), the first or the last one. Normalised
+        vectors have length 1. Texts are computed beside everything else, and a vector does not depend on what that
+        is. Cancelling the future gives the work up.
+
+        Raises:
+            InvalidRequestError: a prompt is empty, a token id is outside of the vocabulary, ``pooling`` is none of
+                ``mean``, ``cls`` and ``last``, or the model ranks texts instead.
+            ContextOverflowError: a prompt exceeds :attr:`max_context`.
+            EngineOverloaded: ``max_waiting`` requests wait already.
+            EngineClosed, EngineFailed: the engine takes no more requests.
+        """
+        pooling = pooling or self._pooling
+        if pooling is None:
+            raise InvalidRequestError(
+                "this model ranks texts and gives no vectors; use an embedding model, or name a pooling",
+                "pooling",
+            )
+        if pooling not in get_args(Pooling):
+            raise InvalidRequestError(
+                f"pooling must be one of {', '.join(get_args(Pooling))}, got {pooling!r}", "pooling"
+            )
+        valid = [self._valid_prompt(prompt) for prompt in prompts]
+        longest = max(map(len, valid), default=0)
+        if longest > self.max_context:
+            raise ContextOverflowError(
+                f"a text of {longest} tokens exceeds the context of {self.max_context}; split it, or raise "
+                "max_context",
+                "prompts",
+            )
+        request = EmbeddingRequest(valid, pooling, normalize, submitted_at=time.perf_counter())
+        if not valid:
+            request.future.set_result(np.zeros((0, self.hidden_size), dtype=np.float32))
+            return request.future
+        self._thread.submit(request)
+        request.future.add_done_callback(partial(_cancel_if_wanted, self._thread, request))
+        return request.future
+
+    def embed(
+        self, prompts: Sequence[Sequence[int]], *, pooling: Pooling | None = None, normalize: bool = True
+    ) -> Vectors:
+        """:meth:`submit_embedding`, waiting for the vectors ``[n, hidden]``."""
+        return self.submit_embedding(prompts, pooling=pooling, normalize=normalize).result()
 
     def stats(self) -> EngineStats:
         """The numbers as of the latest step, and what happened lately."""
@@ -218,3 +275,8 @@ class InferenceEngine:
                 "max_tokens",
             )
         return max_tokens
+
+
+def _cancel_if_wanted(thread: EngineThread, request: EmbeddingRequest, future: Future[Vectors]) -> None:
+    if future.cancelled():
+        thread.cancel(request)

@@ -22,6 +22,7 @@ from queue import SimpleQueue
 from candlewick.core.admission import Admission
 from candlewick.core.choice import Choice, EngineTokenizer
 from candlewick.core.config import EngineConfig
+from candlewick.core.embedding import EmbeddingRequest, EmbeddingWork, fail
 from candlewick.core.engine_stats import EngineHealth, EngineStats, StepLog
 from candlewick.core.errors import EngineClosed, EngineFailed
 from candlewick.core.guide import Allowed, Guide, MaskWriter
@@ -50,7 +51,7 @@ class _Drawing:
 
 @dataclass(frozen=True)
 class _Cancel:
-    request: Request
+    request: Request | EmbeddingRequest
 
 
 class _Stop(Enum):
@@ -76,10 +77,11 @@ class EngineThread:
             max_step_tokens=config.max_step_tokens,
             pacer=self._pacer,
         )
+        self._embedding = EmbeddingWork(self._scheduler, runner.hidden_size)
         self._speculator = Speculator() if config.speculation is not None else None
         # A SimpleQueue, because a handle's __del__ puts into it and may run at any point of any thread, this
         # one's included: its put() takes no lock that the interrupted code could hold.
-        self._inbox: SimpleQueue[Request | _Cancel | _Stop] = SimpleQueue()
+        self._inbox: SimpleQueue[Request | EmbeddingRequest | _Cancel | _Stop] = SimpleQueue()
         self._requests: set[Request] = set()
         self._choice_of: dict[Sequence, tuple[Request, Choice]] = {}
         self._mask_writer = MaskWriter(runner.vocab_size)
@@ -93,14 +95,16 @@ class EngineThread:
 
         # Whoever submits and whoever shuts down: a request comes in before the end or is refused.
         self._health_lock = threading.Lock()
-        self._admission = Admission(config.max_waiting, config.max_queue_seconds, self._scheduler.max_running)
+        self._admission: Admission[Request | EmbeddingRequest] = Admission(
+            config.max_waiting, config.max_queue_seconds, self._scheduler.max_running
+        )
 
         self._process_id = os.getpid()
         self._thread = threading.Thread(target=self._run, name="candlewick-engine", daemon=True)
         _all_threads.add(self)
         self._thread.start()
 
-    def submit(self, request: Request) -> None:
+    def submit(self, request: Request | EmbeddingRequest) -> None:
         """Hand a request over; from any thread.
 
         Raises:
@@ -122,7 +126,7 @@ class EngineThread:
         """The present numbers; from any thread."""
         return replace(self._stats, recent=self._step_log.recent(time.perf_counter()))
 
-    def cancel(self, request: Request) -> None:
+    def cancel(self, request: Request | EmbeddingRequest) -> None:
         """Give a request up, at the latest after the present step; from anywhere, ``__del__`` included."""
         self._inbox.put(_Cancel(request))
 
@@ -163,6 +167,9 @@ class EngineThread:
                 self._give_up(message.request)
             elif isinstance(message, Request):
                 self._begin(message)
+            elif isinstance(message, EmbeddingRequest) and not message.future.done():
+                self._embedding.begin(message, self._num_arrivals)
+                self._num_arrivals += len(message.prompts)
         self._refuse_overdue()
         if not self._scheduler.has_work:
             self._count_free_places()
@@ -210,8 +217,12 @@ class EngineThread:
             banned_ids=set(eos_ids) - set(params.stop_token_ids) if params.ignore_eos else frozenset(),
         )
 
-    def _give_up(self, request: Request) -> None:
-        """Cancel a request's unfinished choices; one that has ended is left alone."""
+    def _give_up(self, request: Request | EmbeddingRequest) -> None:
+        """Cancel what is unfinished of a request; one that has ended is left alone."""
+        if isinstance(request, EmbeddingRequest):
+            self._admission.leave(request)
+            self._embedding.give_up(request)
+            return
         if request not in self._requests:
             return
         now = time.perf_counter()
@@ -222,12 +233,19 @@ class EngineThread:
     def _refuse_overdue(self) -> None:
         """End the requests that have waited too long to be begun."""
         for request, error in self._admission.overdue(time.perf_counter()):
-            self._end_request(request, "refused", error)
+            if isinstance(request, EmbeddingRequest):
+                self._give_up(request)
+                fail(request, error)
+            else:
+                self._end_request(request, "refused", error)
 
     def _step(self) -> None:
         step = self._scheduler.schedule(self._drafts())
         now = time.perf_counter()
         for chunk in step.chunks:
+            if chunk.sequence.wants_hidden:
+                self._admission.begin(self._embedding.request_of(chunk.sequence), now)
+                continue
             request, choice = self._choice_of[chunk.sequence]
             choice.start(now)
             self._admission.begin(request, now)
@@ -248,6 +266,8 @@ class EngineThread:
             self._speculator.observe(batch.num_tokens, seconds)
         self._num_drafts += sum(len(each.chunk.draft_ids) for each in drawing)
         self._scheduler.complete(step)
+        if len(batch.hidden_rows):
+            self._embedding.take(step, self._runner.hidden_states())
         num_generated_before = self._num_generated_tokens
         while drawing:
             drawing = self._draw(drawing, masks)
@@ -268,7 +288,7 @@ class EngineThread:
         return self._speculator.propose(
             (sequence, self._choice_of[sequence][1].num_remaining)
             for sequence in self._scheduler.running
-            if sequence.num_pending == 1
+            if sequence.decodes
         )
 
     def _draw(self, drawing: list[_Drawing], masks: Future[Allowed] | None) -> list[_Drawing]:
@@ -386,6 +406,7 @@ class EngineThread:
         """Wake the readers of all that was put since the last time."""
         waiters, self._waiters = self._waiters, []
         wake(waiters)
+        self._embedding.deliver()
 
     def _shut_down(self, health: EngineHealth) -> None:
         """Take no more requests and end those that are pending."""
@@ -395,6 +416,9 @@ class EngineThread:
             message = self._inbox.get()
             if isinstance(message, Request):
                 self._requests.add(message)
+            elif isinstance(message, EmbeddingRequest):
+                fail(message, self._refusal())
+        self._embedding.fail_all(self._refusal())
         for request in list(self._requests):
             self._end_request(request, "failed", self._refusal())
         self._publish()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,11 @@ from candlewick.core.rope_config import ROPE_FACTORS_TENSOR, RopeConfig
 _MOST_LAYERS = 1024
 _MOST_COLUMNS = 2**20
 _MOST_TOKENS = 2**31 - 1
+
+Pooling = Literal["mean", "cls", "last"]
+_POOLINGS: dict[int, Pooling | None] = {0: "mean", 1: "mean", 2: "cls", 3: "last", 4: None}
+"""By the number that a file gives (llama.cpp's ``llama_pooling_type``); 0 is "none", which files say of models that
+were not made for embeddings."""
 
 _SMOLLM3_NOPE_INTERVAL = 4
 """Every fourth layer of SmolLM3 has no RoPE (transformers' ``SmolLM3Config.no_rope_layer_interval``)."""
@@ -83,6 +88,9 @@ class ModelConfig:
     """Positions that a token looks at, its own included; ``None``: all before it."""
     tied_embeddings: bool
     """Whether the output matrix is the embedding."""
+    pooling: Pooling | None
+    """How a text's hidden states become one vector: their mean, unless the file tells; ``None``: by a classifier that
+    ranks texts, which is no vector."""
 
     @classmethod
     def from_file(cls, file: ModelFile) -> ModelConfig:
@@ -148,6 +156,7 @@ class ModelConfig:
             rope_layers=reader.rope_layers(num_layers),
             sliding_window=reader.size("attention.sliding_window", 0, _MOST_TOKENS, default=0) or None,
             tied_embeddings="output.weight" not in tensor_shapes,
+            pooling=_POOLINGS[reader.size("pooling_type", 0, len(_POOLINGS) - 1, default=0)],
         )
 
 

@@ -61,6 +61,8 @@ class NativeRunner:
         self.isa: str = program.isa
         self.model = model
         self.vocab_size = model.vocab_size
+        self.hidden_size = model.hidden_size
+        self.pooling = model.pooling
         self.num_blocks: int = cache.num_blocks
         self.max_context = max_context
 
@@ -187,8 +189,9 @@ def _pool_size(model: ModelConfig, config: EngineConfig, max_context: int) -> tu
     Unless told otherwise the pool holds what all running sequences could need, but takes no more than a quarter
     of the free memory: pages are only taken when they are first written.
     """
-    element_bytes = 2 if config.kv_cache_type == "f16" else 4
-    block_bytes = 2 * model.num_layers * model.num_kv_heads * model.head_dim * BLOCK_SIZE * element_bytes
+    # A key or a value of one head; with bytes goes their common factor.
+    vector_bytes = {"f16": 2 * model.head_dim, "f32": 4 * model.head_dim, "q8": model.head_dim + 4}
+    block_bytes = 2 * model.num_layers * model.num_kv_heads * BLOCK_SIZE * vector_bytes[config.kv_cache_type]
     blocks_per_sequence = -(-max_context // BLOCK_SIZE)
     if config.kv_cache_bytes is not None:
         num_blocks = config.kv_cache_bytes // block_bytes
@@ -229,7 +232,8 @@ class _Lowering:
         for op in self._traced.ops:
             self._lower(op)
         output = self._traced.values[self._traced.output]
-        hidden = self._traced.hidden
+        assert self._traced.hidden is not None, "a model has logits"
+        hidden = self._traced.values[self._traced.hidden]
         self._program.finish(
             self._buffer_of[output.id], output.columns, self._buffer_of[hidden.id], hidden.columns
         )

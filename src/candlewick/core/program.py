@@ -5,8 +5,8 @@ how a program is traced (``core.program_builder``), tensor formats, and how ops 
 (``core.native_runner``; the numpy interpreter among the tests is their specification in code).
 
 Every value is a float32 matrix ``[rows, columns]``, assigned by exactly one op. The number of rows is only
-known when a batch arrives: all its tokens, those of them of which an output is wanted, or whose logits are. A printed program reads
-like assembly::
+known when a batch arrives: all its tokens, those of them of which an output is wanted, or whose logits are.
+A printed program reads like assembly::
 
     %0 = embed token_embd.weight                                         # tokens x 64
     %1 = rms_norm %0, blk.0.attn_norm.weight, epsilon=1e-06, group=64    # tokens x 64
@@ -207,10 +207,11 @@ class Program:
         return tuple(dict.fromkeys(name for op in self.ops for name in op.weights))
 
     @property
-    def hidden(self) -> Value:
-        """What the logits are computed from: the last hidden states ``[outputs, hidden]``."""
-        (head,) = (op for op in self.ops if op.output == self.output)
-        return self.values[head.inputs[0]]
+    def hidden(self) -> int | None:
+        """The value that logits are computed from, the last hidden states ``[outputs, hidden]``; ``None`` if the
+        program has no rows of logits."""
+        heads = [op for op in self.ops if self.values[op.output].rows == "logits"]
+        return heads[0].inputs[0] if heads else None
 
     def plan_buffers(self) -> BufferPlan:
         """Give each value a buffer so that no living value is overwritten.
@@ -224,7 +225,9 @@ class Program:
         for index, op in enumerate(self.ops):
             for value_id in op.inputs:
                 last_use[value_id] = index
-        last_use[self.output] = last_use[self.hidden.id] = len(self.ops)
+        last_use[self.output] = len(self.ops)
+        if self.hidden is not None:
+            last_use[self.hidden] = len(self.ops)
 
         buffers: list[Buffer] = []
         buffer_of = [-1] * len(self.values)

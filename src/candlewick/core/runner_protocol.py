@@ -10,8 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+import numpy as np
+import numpy.typing as npt
+
 from candlewick.core.batch import Batch
 from candlewick.core.grammar import TokenMasks
+from candlewick.core.model_config import Pooling
 from candlewick.core.params import GenerationParams
 from candlewick.core.sampling import Sample, TokenSampler
 
@@ -31,8 +35,21 @@ class ModelRunner(Protocol):
     def max_context(self) -> int:
         """Most tokens, prompt and answer together, that one sequence may hold."""
 
+    @property
+    def hidden_size(self) -> int:
+        """Columns of a hidden state."""
+
+    @property
+    def pooling(self) -> Pooling | None:
+        """How the model makes one vector of a text's hidden states; ``None`` if it makes none."""
+
     def execute(self, batch: Batch) -> None:
-        """Run one step: write the new keys and values to their blocks and keep the wanted rows' logits."""
+        """Run one step: write the new keys and values to their blocks and keep the wanted rows' logits and hidden
+        states."""
+
+    def hidden_states(self) -> npt.NDArray[np.float32]:
+        """The last hidden states ``[H, hidden]``, normalised, of the ``hidden_rows`` of the last :meth:`execute`; they
+        stay valid until the next one."""
 
     def new_sampler(
         self, params: GenerationParams, seed: int, choice: int, prompt_ids: Sequence[int]

@@ -47,9 +47,9 @@ class ScheduledChunk:
         return self.num_tokens + len(self.draft_ids)
 
     @property
-    def reaches_end(self) -> bool:
-        """Whether the chunk computes the last present token, whose logits give the next one."""
-        return self.num_tokens == self.sequence.num_pending
+    def is_sampled(self) -> bool:
+        """Whether the chunk computes the last present token and its logits give the next one."""
+        return self.num_tokens == self.sequence.num_pending and not self.sequence.wants_hidden
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class ScheduledStep:
         sampled = []
         row = 0
         for chunk in self.chunks:
-            if chunk.reaches_end:
+            if chunk.is_sampled:
                 sampled.append((chunk, row))
                 row += 1 + len(chunk.draft_ids)
         return sampled
@@ -90,6 +90,7 @@ class ScheduledStep:
         positions: list[int] = []
         query_starts = [0]
         logit_rows: list[int] = []
+        hidden_rows: list[int] = []
         tables = [chunk.sequence.block_table for chunk in self.chunks]
         block_tables = np.zeros((len(tables), max(map(len, tables))), dtype=np.int32)
         for row, chunk in enumerate(self.chunks):
@@ -99,14 +100,17 @@ class ScheduledStep:
             positions += range(start, end + len(chunk.draft_ids))
             query_starts.append(len(token_ids))
             block_tables[row, : len(tables[row])] = tables[row]
-            if chunk.reaches_end:
+            if chunk.is_sampled:
                 logit_rows += range(len(token_ids) - 1 - len(chunk.draft_ids), len(token_ids))
+            elif chunk.sequence.wants_hidden:
+                hidden_rows += range(query_starts[-2], len(token_ids))
         return Batch(
             token_ids=np.array(token_ids, dtype=np.int32),
             positions=np.array(positions, dtype=np.int32),
             query_starts=np.array(query_starts, dtype=np.int32),
             block_tables=block_tables,
             logit_rows=np.array(logit_rows, dtype=np.int32),
+            hidden_rows=np.array(hidden_rows, dtype=np.int32),
         )
 
 
@@ -155,7 +159,7 @@ class Scheduler:
         if not self._grow_running():
             # After a preemption nobody is admitted: the blocks just freed belong to those who run.
             self._admit_waiting()
-        decodes = [sequence for sequence in self.running if sequence.num_pending == 1]
+        decodes = [sequence for sequence in self.running if sequence.decodes]
         room = self.max_step_tokens - len(decodes)
         if len(decodes) < len(self.running):
             room //= 2
@@ -245,7 +249,8 @@ class Scheduler:
                 break
             # At least the last token is computed, for its logits: a block that holds it is not taken from the
             # cache.
-            shareable = sequence.digests()[: (sequence.num_tokens - 1) // BLOCK_SIZE]
+            num_shareable = 0 if sequence.wants_hidden else (sequence.num_tokens - 1) // BLOCK_SIZE
+            shareable = sequence.digests()[:num_shareable]
             found = self.blocks.find_prefix(shareable)
             if len(found) < len(shareable) and shareable[len(found)] in being_computed:
                 # Somebody is computing this very block right now (another choice of the same prompt, say):
@@ -264,7 +269,7 @@ class Scheduler:
         prefills = [
             sequence.num_pending
             for sequence in self.running
-            if sequence.num_pending > 1 and sequence.priority >= priority
+            if not sequence.decodes and sequence.priority >= priority
         ]
         return bool(prefills) and sum(prefills[1:]) >= (self.max_step_tokens + 1) // 2
 
@@ -306,7 +311,7 @@ class Scheduler:
         budget = self.max_step_tokens - num_decode_tokens
         allowance = self.pacer.allowance(num_decode_tokens)
         highest = decodes[0].sequence.priority if decodes else -inf
-        prefills = [sequence for sequence in self.running if sequence.num_pending > 1]
+        prefills = [sequence for sequence in self.running if not sequence.decodes]
         for priority, equals in groupby(prefills, key=attrgetter("priority")):
             room = min(budget, allowance) if highest >= priority else budget
             shares = _share(room, list(equals))

@@ -26,6 +26,9 @@ class Sequence:
     ``num_computed`` counts the leading tokens
     whose keys and values stand in the blocks of ``block_table``; the rest is *pending*. A sequence that
     decodes has exactly one pending token, the one drawn last.
+
+    A sequence that ``wants_hidden`` is there for the last hidden states of all its tokens: it receives no
+    token, and none of its own is taken from the prefix cache.
     """
 
     __slots__ = (
@@ -38,13 +41,22 @@ class Sequence:
         "priority",
         "state",
         "token_ids",
+        "wants_hidden",
     )
 
-    def __init__(self, prompt_ids: ReadableSequence[int], arrival: int, priority: int = 0) -> None:
+    def __init__(
+        self,
+        prompt_ids: ReadableSequence[int],
+        arrival: int,
+        priority: int = 0,
+        *,
+        wants_hidden: bool = False,
+    ) -> None:
         self.token_ids: list[int] = list(prompt_ids)
         self.num_prompt_tokens = len(self.token_ids)
         self.arrival = arrival
         self.priority = priority
+        self.wants_hidden = wants_hidden
         self.state = SequenceState.WAITING
         self.num_computed = 0
         self.num_cached: int | None = None
@@ -68,6 +80,11 @@ class Sequence:
     @property
     def num_pending(self) -> int:
         return len(self.token_ids) - self.num_computed
+
+    @property
+    def decodes(self) -> bool:
+        """Whether one more token is all that it takes for the next one."""
+        return self.num_pending == 1 and not self.wants_hidden
 
     @property
     def num_blocks_needed(self) -> int:

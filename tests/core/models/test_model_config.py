@@ -36,6 +36,13 @@ def test_defaults_of_optional_keys() -> None:
     assert config.rope.base == 10000.0
 
 
+@pytest.mark.parametrize(
+    ("number", "pooling"), [(None, "mean"), (0, "mean"), (1, "mean"), (2, "cls"), (3, "last"), (4, None)]
+)
+def test_pooling(number: int | None, pooling: str | None) -> None:
+    assert read(toy_metadata(pooling_type=number)).pooling == pooling
+
+
 def test_given_values_win() -> None:
     shapes = {**toy_shapes(), "output.weight": (VOCABULARY, HIDDEN)}
     given = {

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from candlewick.core.models import trace_file
 from candlewick.core.native_runner import NativeRunner
 from reference.export_transformers import export_gguf, read_dequantized
 from reference.numpy_interpreter import NumpyInterpreter, make_batch, round_to_int8
-from reference.random_models import CASES, random_model, reference_logits
+from reference.random_models import CASES, random_model, reference_hidden_states, reference_logits
 
 pytest.importorskip("torch", reason="torch and transformers are the reference here")
 pytest.importorskip("transformers", reason="torch and transformers are the reference here")
@@ -90,7 +91,22 @@ def test_logits_agree(name: str, tmp_path: Path) -> None:
         assert relative_error(crowd, last) < TOLERANCE, "two sequences"
 
 
-def test_half_precision_cache(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", CASES)
+def test_hidden_states_agree(name: str, tmp_path: Path) -> None:
+    model = random_model(**CASES[name])
+    path = export_gguf(model, tmp_path / "model.gguf")
+    prompts = [random_token_ids(length, seed=length) for length in (43, 16)]
+    expected = np.concatenate([reference_hidden_states(model, prompt) for prompt in prompts])
+    with native_runner(path) as runner:
+        batch = make_batch([(prompt, 0) for prompt in prompts], [[7, 2, 5], [4]])
+        hidden_rows = np.arange(59, dtype=np.int32)
+        runner.execute(replace(batch, hidden_rows=hidden_rows))
+        assert relative_error(runner.hidden_states(), expected) < TOLERANCE
+        mixed_logits = runner.logits().copy()
+        assert np.array_equal(run(runner, batch), mixed_logits), "hidden states beside logits change no bit"
+
+
+def test_smaller_caches(tmp_path: Path) -> None:
     model = random_model("llama")
     path = export_gguf(model, tmp_path / "model.gguf")
     prompt = random_token_ids(43, seed=8)
@@ -98,18 +114,28 @@ def test_half_precision_cache(tmp_path: Path) -> None:
     expected = reference_logits(model, prompt)
     with native_runner(path) as exact, native_runner(path, kv_cache_type="f16") as half:
         assert relative_error(run(exact, batch), expected) < relative_error(run(half, batch), expected) < 1e-2
+        error_of_half = relative_error(run(half, batch), expected)
+    with native_runner(path, kv_cache_type="q8") as bytes_:
+        assert error_of_half < relative_error(run(bytes_, batch), expected) < 0.1
 
 
 @pytest.mark.parametrize(
-    "tensor_type", ["F32", "F16", "BF16", "Q8_0", "Q5_1", "Q5_0", "Q4_1", "Q4_0", "MXFP4"]
+    ("tensor_type", "kv_cache_type"),
+    [
+        *((kind, "f32") for kind in ("F32", "F16", "BF16", "Q8_0", "Q5_1", "Q5_0", "Q4_1", "Q4_0", "MXFP4")),
+        ("F32", "f16"),
+        ("F32", "q8"),
+    ],
 )
-def test_company_chunks_and_instruction_set_change_no_bit(tensor_type: str, tmp_path: Path) -> None:
+def test_company_chunks_and_instruction_set_change_no_bit(
+    tensor_type: str, kv_cache_type: CacheType, tmp_path: Path
+) -> None:
     path = export_gguf(random_model("smollm3"), tmp_path / "model.gguf", tensor_type)
     prompt, other = random_token_ids(43, seed=4), random_token_ids(13, seed=5)
     tables = [[1, 2, 3], [4]]
     logits = []
     for isa in kernels.instruction_sets():
-        with native_runner(path, isa) as runner:
+        with native_runner(path, isa, kv_cache_type) as runner:
             logits.append(run(runner, make_batch([(prompt, 0)], [[7, 8, 9]], logits="all")))
             first = run(runner, make_batch([(prompt[:17], 0)], tables[:1], logits="all"))
             crowd = run(runner, make_batch([(prompt[17:], 17), (other, 0)], tables, logits="all"))

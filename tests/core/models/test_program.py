@@ -95,17 +95,17 @@ def decoder(num_layers: int) -> Program:
     for _ in range(num_layers):
         hidden = model.silu_multiply(model.linear(x, "w", 24), model.linear(x, "w", 24))
         x = model.add(x, model.linear(hidden, "v", 8))
-    return model.build(model.linear(model.select_rows(x), "e", 50))
+    return model.build(model.logits(model.select_rows(x), "e", 50))
 
 
 def test_memory_does_not_grow_with_the_layers() -> None:
     one, many = decoder(1).plan_buffers(), decoder(20).plan_buffers()
     assert many.buffers == one.buffers
-    # The residual stream, gate, up, and the logits with the rows selected for them. The product of gate and
+    # The residual stream, gate, up, the logits, and the rows selected for them. The product of gate and
     # up takes the place of gate, its projection the place of up.
     assert sorted((b.rows, b.columns) for b in one.buffers) == [
-        ("logits", 8),
         ("logits", 50),
+        ("outputs", 8),
         ("tokens", 8),
         ("tokens", 24),
         ("tokens", 24),
