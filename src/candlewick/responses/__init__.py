@@ -14,7 +14,8 @@ from candlewick.responses.events import (
     TurnStart,
 )
 from candlewick.responses.functions import function_tool
-from candlewick.responses.options import ConversationOptions
+from candlewick.responses.mcp import MCPConfiguration, MCPServerConfiguration
+from candlewick.responses.options import ConversationOptions, ServerUse
 from candlewick.responses.result import ConversationError, ConversationResult, ExecutedCall, StopReason
 from candlewick.responses.session import ResponsesSession
 from candlewick.responses.tools import ExecutableTool, Image, ToolContext, ToolError, ToolResult
@@ -35,8 +36,11 @@ __all__ = [
     "ExecutableTool",
     "ExecutedCall",
     "Image",
+    "MCPConfiguration",
+    "MCPServerConfiguration",
     "ResponsesSession",
     "ServerState",
+    "ServerUse",
     "StopReason",
     "ToolContext",
     "ToolError",

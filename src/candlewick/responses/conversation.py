@@ -40,9 +40,12 @@ class Conversation(AsyncIterator[ConversationEvent]):
         return self._to_result().__await__()
 
     async def _to_result(self) -> ConversationResult:
-        async for event in self:
+        result = None
+        async for event in self:  # to the end, which is when all has been tidied up
             if isinstance(event, ConversationComplete):
-                return event.result
+                result = event.result
+        if result is not None:
+            return result
         raise EngineError("the conversation ended without a result: it was closed, or read to its end before")
 
     def cancel(self) -> None:

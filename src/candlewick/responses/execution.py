@@ -25,7 +25,7 @@ Emit = Callable[[ConversationEvent], None]
 
 @dataclass(frozen=True)
 class CallRunner:
-    """Runs calls and tells events; ``timeout`` in seconds."""
+    """Runs calls and tells events; ``timeout`` in seconds, and less where a tool says so."""
 
     emit: Emit
     timeout: float | None
@@ -57,12 +57,14 @@ class CallRunner:
                 own_name=tool.own_name,
             )
         )
+        limits = [limit for limit in (self.timeout, tool.timeout) if limit is not None]
+        timeout = min(limits, default=None)
         work = asyncio.create_task(self._execute(tool, arguments, call.id))
         try:
-            await asyncio.wait({work}, timeout=self.timeout)
+            await asyncio.wait({work}, timeout=timeout)
             if not work.done():
                 stopped = await _stop(work)
-                return end(_timed_out(self.timeout, stopped), "timed_out")
+                return end(_timed_out(timeout, stopped), "timed_out")
         except asyncio.CancelledError:
             stopped = await _stop(work)
             end(_cancelled(stopped), "cancelled")

@@ -12,6 +12,25 @@ from candlewick.chat.transcript import Transcript
 from candlewick.core.errors import InvalidRequestError
 from candlewick.core.params import GenerationParams
 from candlewick.responses.approval import Approval, ApprovalAnswer, Approve, check_approval
+from candlewick.responses.mcp.configuration import MCPServerConfiguration
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerUse:
+    """An MCP server's part in a conversation, beside what its own configuration allows.
+
+    Args:
+        label: the session's server, or one of ``extra_servers``.
+        allowed_tools: as the server calls them; ``None``: all that the server's configuration allows.
+        approval: a rule by the server's names, on top of the configuration's; the strictest counts.
+    """
+
+    label: str
+    allowed_tools: Collection[str] | None = None
+    approval: Approval = "never"
+
+    def __post_init__(self) -> None:
+        check_approval(self.approval, "approval")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +43,8 @@ class ConversationOptions:
         max_tool_calls: calls to run at most; the model is told, and goes on without tools.
         allowed_tools: names of the tools that take part, as the model sees them; ``None``: all. It does not
             concern ``client_tools``.
+        servers: the MCP servers that take part; ``None``: all.
+        extra_servers: servers for this conversation alone, connected before and closed after it.
         tool_timeout: seconds for one call; ``None``: no limit.
         parallel: run the calls of one answer at the same time, else one after the other.
         approval: a rule on top of the tools' own; the strictest counts.
@@ -44,6 +65,8 @@ class ConversationOptions:
     max_turns: int = 16
     max_tool_calls: int | None = None
     allowed_tools: Collection[str] | None = None
+    servers: Sequence[ServerUse] | None = None
+    extra_servers: Sequence[MCPServerConfiguration] = ()
     tool_timeout: float | None = 60.0
     parallel: bool = True
     approval: Approval = "never"

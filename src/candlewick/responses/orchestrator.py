@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, Protocol
 
@@ -61,6 +61,7 @@ class AgentLoop:
     """One conversation from its messages to its result; run it once.
 
     Args:
+        prepare: awaited before all else; gets the tools ready.
         toolbox: called before each turn, for tools come and go with their servers.
         emit: told every event; must not wait.
         is_cancelled: whether a result is still owed when the task is cancelled.
@@ -71,6 +72,7 @@ class AgentLoop:
         llm: Chatting,
         messages: Sequence[Message],
         options: ConversationOptions,
+        prepare: Callable[[], Awaitable[None]],
         toolbox: Callable[[], Toolbox],
         emit: Callable[[ConversationEvent], None],
         is_cancelled: Callable[[], bool] = lambda: False,
@@ -78,6 +80,7 @@ class AgentLoop:
         self._llm = llm
         self._given = tuple(messages)
         self._options = options
+        self._prepare = prepare
         self._toolbox = toolbox
         self._emit = emit
         self._is_cancelled = is_cancelled
@@ -124,11 +127,16 @@ class AgentLoop:
         self._emit(ConversationComplete(result))
 
     async def _converse(self) -> StopReason:
+        await self._prepare()
+        toolbox = self._toolbox()
         calls = self._open_calls()
         while True:
-            if calls and (stop_reason := await self._deal_with(calls)) is not None:
+            if calls and (stop_reason := await self._deal_with(calls, toolbox)) is not None:
                 return stop_reason
-            answer = await self._turn()
+            toolbox = self._toolbox()
+            if self._is_used_up():
+                toolbox = Toolbox({}, toolbox.client)
+            answer = await self._turn(toolbox)
             if self._error is not None:
                 return "error"
             if answer.reason in ("length", "cancelled"):
@@ -137,12 +145,9 @@ class AgentLoop:
                 return "stop"
             calls = answer.tool_calls
 
-    async def _turn(self) -> ChatAnswer:
+    async def _turn(self, toolbox: Toolbox) -> ChatAnswer:
         """Ask the model; its answer, also if it failed midway (then there is an error)."""
         self._results = {}
-        toolbox = self._toolbox()
-        if self._is_used_up():
-            toolbox = Toolbox({}, toolbox.client)
         builder = AnswerBuilder()
         num_events = 0
         try:
@@ -188,9 +193,8 @@ class AgentLoop:
             transcript=self._transcript,
         )
 
-    async def _deal_with(self, calls: Sequence[ToolCall]) -> StopReason | None:
+    async def _deal_with(self, calls: Sequence[ToolCall], toolbox: Toolbox) -> StopReason | None:
         """Run the calls of one answer, and add their results; why the conversation can't go on, if so."""
-        toolbox = self._toolbox()
         runnable: list[tuple[ToolCall, ExecutableTool]] = []
         for call in calls:
             tool = toolbox.executable.get(call.name)

@@ -6,13 +6,20 @@ Owns the tools and what they run in. Refuses to know how a conversation goes: th
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
-from candlewick.chat.messages import Message, parse_messages, parse_tools
+from candlewick.chat.llm import LLM
+from candlewick.chat.messages import Message, Tool, parse_messages, parse_tools
+from candlewick.core.errors import InvalidRequestError
+from candlewick.responses.approval import rule_for
 from candlewick.responses.conversation import Conversation, Emit
+from candlewick.responses.events import ServerState
 from candlewick.responses.functions import function_tool
-from candlewick.responses.options import ConversationOptions
+from candlewick.responses.mcp.configuration import MCPConfiguration, MCPServerConfiguration
+from candlewick.responses.mcp.servers import MCPServers
+from candlewick.responses.options import ConversationOptions, ServerUse
 from candlewick.responses.orchestrator import AgentLoop, Chatting
 from candlewick.responses.result import ConversationResult
 from candlewick.responses.toolbox import Toolbox
@@ -30,16 +37,28 @@ class ResponsesSession:
     Args:
         llm: an ``AsyncLLM``, which stays the caller's.
         tools: Python functions, or what :func:`~candlewick.responses.functions.function_tool` made of them.
+        mcp_servers: servers to connect to, when the session is entered or first used, in that event loop.
 
     Raises:
-        InvalidRequestError: a function can't be a tool, or two share a name.
+        InvalidRequestError: a function can't be a tool, two tools share a name, or two servers a label.
     """
 
-    def __init__(self, llm: Chatting, *, tools: Sequence[ExecutableTool | Callable[..., Any]] = ()) -> None:
+    def __init__(
+        self,
+        llm: Chatting,
+        *,
+        tools: Sequence[ExecutableTool | Callable[..., Any]] = (),
+        mcp_servers: MCPConfiguration | Sequence[MCPServerConfiguration] = (),
+    ) -> None:
+        if isinstance(llm, LLM):
+            raise InvalidRequestError("a session needs an AsyncLLM, got an LLM", "llm")
         self.llm = llm
         self._functions = [
             tool if isinstance(tool, ExecutableTool) else function_tool(tool) for tool in tools
         ]
+        self.servers = MCPServers(
+            mcp_servers.servers if isinstance(mcp_servers, MCPConfiguration) else mcp_servers
+        )
         Toolbox.assemble(self._functions, (), ())
 
     def stream_conversation(
@@ -59,15 +78,16 @@ class ResponsesSession:
         """
         options = options or ConversationOptions()
         parsed = parse_messages(messages)
-        client_tools = parse_tools(options.client_tools)
-
-        def toolbox() -> Toolbox:
-            return Toolbox.assemble(self._functions, (), client_tools, allowed=options.allowed_tools)
-
-        toolbox()  # names that collide are told at once
+        tools = _ConversationTools(self._functions, self.servers, options)
+        tools.toolbox()  # names that collide are told at once
 
         async def work(emit: Emit, is_cancelled: Callable[[], bool]) -> None:
-            await AgentLoop(self.llm, parsed, options, toolbox, emit, is_cancelled).run()
+            try:
+                await AgentLoop(
+                    self.llm, parsed, options, lambda: tools.open(emit), tools.toolbox, emit, is_cancelled
+                ).run()
+            finally:
+                await tools.close()
 
         return Conversation(work)
 
@@ -80,12 +100,77 @@ class ResponsesSession:
         return await self.stream_conversation(messages, options)
 
     async def close(self) -> None:
-        """Let go of the tools' servers."""
+        """Let go of the servers."""
+        await self.servers.close()
 
     async def __aenter__(self) -> Self:
+        self.servers.start()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.close()
+
+
+class _ConversationTools:
+    """What one conversation may use of a session, and of servers of its own.
+
+    Raises:
+        InvalidRequestError: there is no server of a label, or two have the same.
+    """
+
+    def __init__(
+        self, functions: Sequence[ExecutableTool], servers: MCPServers, options: ConversationOptions
+    ) -> None:
+        self._functions = functions
+        self._options = options
+        self._client_tools: list[Tool] = parse_tools(options.client_tools)
+        self._extra = MCPServers(options.extra_servers)
+        self._groups = (servers, self._extra)
+        self._home = {label: group for group in self._groups for label in group.labels}
+        if shared := set(servers.labels) & set(self._extra.labels):
+            raise InvalidRequestError(f"the label {min(shared)!r} is taken by a server", "extra_servers")
+        uses = (
+            [ServerUse(label=label) for label in self._home] if options.servers is None else options.servers
+        )
+        self._uses = {use.label: use for use in uses}
+        for label in self._uses:
+            if label not in self._home:
+                known = ", ".join(self._home) or "none"
+                raise InvalidRequestError(f"there is no MCP server {label!r}; there are: {known}", "servers")
+        self._unsubscribe: list[Callable[[], None]] = []
+
+    async def open(self, emit: Emit) -> None:
+        """Wait until the servers have come or failed; from now on their changes are events."""
+
+        def tell(state: ServerState) -> None:
+            if state.label in self._uses:
+                emit(state)
+
+        for group in self._groups:
+            group.start()
+            for state in group.states:
+                tell(state)
+            self._unsubscribe.append(group.add_listener(tell))
+        for group in self._groups:
+            await group.settled(self._uses)
+
+    def toolbox(self) -> Toolbox:
+        """What can be called at present."""
+        server_tools = [
+            replace(
+                tool, needs_approval=tool.needs_approval or rule_for(use.approval, tool.own_name) == "always"
+            )
+            for label, use in self._uses.items()
+            for tool in self._home[label].tools(label)
+            if use.allowed_tools is None or tool.own_name in use.allowed_tools
+        ]
+        return Toolbox.assemble(
+            self._functions, server_tools, self._client_tools, allowed=self._options.allowed_tools
+        )
+
+    async def close(self) -> None:
+        for unsubscribe in self._unsubscribe:
+            unsubscribe()
+        await self._extra.close()

@@ -95,6 +95,7 @@ class ExecutableTool:
         execute: runs it with the arguments' object. What it raises is told to the model, ``ToolError`` in
             its own words. Cancelling the task must end it.
         needs_approval: whether somebody must agree before each call.
+        timeout: seconds for one call, where it is less than the conversation's limit.
         server: the label of the MCP server that it comes from; ``None`` for Python.
         own_name: its name where it comes from; the model's may have a prefix.
     """
@@ -102,6 +103,7 @@ class ExecutableTool:
     definition: Tool
     execute: Execute
     needs_approval: bool = False
+    timeout: float | None = None
     server: str | None = None
     own_name: str = ""
 
