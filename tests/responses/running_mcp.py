@@ -16,6 +16,7 @@ PROGRAM = str(Path(__file__).parent / "mcp_test_server.py")
 
 
 def stdio_server(label: str = "local", **options: Any) -> MCPServerConfiguration:
+    options = {"connect_timeout": 120.0, **options}
     return MCPServerConfiguration(label=label, command=sys.executable, args=(PROGRAM, "stdio"), **options)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -108,7 +109,7 @@ class ServerConnection:
 
     async def _connect(self) -> str:
         """Connect and stay until the connection ends; why it did."""
-        from mcp import Client
+        mcp = await asyncio.to_thread(importlib.import_module, "mcp")  # a second that the event loop has not
 
         from candlewick.responses.mcp.transports import open_transport
 
@@ -118,7 +119,7 @@ class ServerConnection:
         attempt = asyncio.timeout(limit)
         try:
             async with attempt:
-                client = Client(
+                client = mcp.Client(
                     open_transport(self.configuration, complaints),
                     message_handler=self._hear,
                     read_timeout_seconds=None,
