@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from candlewick.cli import chat, doctor, inspect, run, serve
+from candlewick.cli import chat, doctor, inspect, run, serve, verify
 from candlewick.cli.options import is_debugging
 from candlewick.core.errors import CandlewickError, InvalidRequestError
 
@@ -61,3 +61,4 @@ app.command("chat")(chat.chat)
 app.command("serve")(serve.serve)
 app.command("inspect")(inspect.inspect)
 app.command("doctor")(doctor.doctor)
+app.command("verify")(verify.verify)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from candlewick.core.batch import BLOCK_SIZE, Batch
-from candlewick.core.config import EngineConfig
+from candlewick.core.config import CacheType, EngineConfig
 from candlewick.core.errors import ModelLoadError
 from candlewick.core.gguf import GGUFFile
 from candlewick.core.grammar import TokenMasks
@@ -183,15 +183,20 @@ def _draw_alone(
         return error
 
 
+def kv_block_bytes(model: ModelConfig, cache_type: CacheType) -> int:
+    """Bytes of one block: keys and values of ``BLOCK_SIZE`` tokens in all layers."""
+    # A key or a value of one head; with bytes goes their common factor.
+    vector_bytes = {"f16": 2 * model.head_dim, "f32": 4 * model.head_dim, "q8": model.head_dim + 4}
+    return 2 * model.num_layers * model.num_kv_heads * BLOCK_SIZE * vector_bytes[cache_type]
+
+
 def _pool_size(model: ModelConfig, config: EngineConfig, max_context: int) -> tuple[int, int]:
     """Blocks in the pool, and the context that they allow.
 
     Unless told otherwise the pool holds what all running sequences could need, but takes no more than a quarter
     of the free memory: pages are only taken when they are first written.
     """
-    # A key or a value of one head; with bytes goes their common factor.
-    vector_bytes = {"f16": 2 * model.head_dim, "f32": 4 * model.head_dim, "q8": model.head_dim + 4}
-    block_bytes = 2 * model.num_layers * model.num_kv_heads * BLOCK_SIZE * vector_bytes[config.kv_cache_type]
+    block_bytes = kv_block_bytes(model, config.kv_cache_type)
     blocks_per_sequence = -(-max_context // BLOCK_SIZE)
     if config.kv_cache_bytes is not None:
         num_blocks = config.kv_cache_bytes // block_bytes
