@@ -8,6 +8,7 @@
     ├── ModelNotFoundError          a model reference leads nowhere (path, hub, offline)
     ├── InvalidRequestError         a request can't be honoured as asked (names the parameter); also a ValueError
     │   ├── ContextOverflowError    prompt and max_tokens do not fit into the context
+    │   ├── NotFoundError           nothing is stored under the id that it names
     │   └── TemplateError           the chat template refused the messages, or is itself broken
     ├── EngineError                 the engine can't serve at present
     │   ├── EngineOverloaded        the waiting queue is full or the wait was too long
@@ -62,6 +63,10 @@ class InvalidRequestError(CandlewickError, ValueError):
 
 class ContextOverflowError(InvalidRequestError):
     """The prompt, or the prompt and ``max_tokens``, exceed the context."""
+
+
+class NotFoundError(InvalidRequestError):
+    """Nothing is stored under an id, or it is somebody else's."""
 
 
 class TemplateError(InvalidRequestError):

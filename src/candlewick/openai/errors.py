@@ -36,6 +36,7 @@ _DO_NOT_RETRY = (("x-should-retry", "false"),)
 _TABLE: dict[type[Exception], _Row] = {
     errors.InvalidRequestError: _Row(400, "invalid_request_error", "invalid_value"),
     errors.ContextOverflowError: _Row(400, "invalid_request_error", "context_length_exceeded"),
+    errors.NotFoundError: _Row(404, "invalid_request_error", "not_found"),
     errors.TemplateError: _Row(400, "invalid_request_error", "chat_template_error"),
     errors.ModelNotFoundError: _Row(404, "invalid_request_error", "model_not_found"),
     errors.ModelLoadError: _Row(500, "server_error", "model_load_error", _DO_NOT_RETRY),
@@ -46,6 +47,7 @@ _TABLE: dict[type[Exception], _Row] = {
     errors.EngineError: _Row(503, "server_error", "engine_error"),
     errors.SessionNotFound: _Row(404, "invalid_request_error", "session_not_found"),
     errors.SessionBusy: _Row(409, "invalid_request_error", "session_busy", _DO_NOT_RETRY),
+    errors.StoreError: _Row(503, "server_error", "store_error"),
     errors.CandlewickError: _Row(500, "server_error", "internal_error", _DO_NOT_RETRY),
     Exception: _Row(500, "server_error", "internal_error", _DO_NOT_RETRY),
 }

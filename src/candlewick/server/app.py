@@ -27,15 +27,17 @@ from candlewick.server.routes import (
     capabilities,
     chat_completions,
     completions,
+    conversations,
     embeddings,
     events,
     health,
     models,
+    responses,
     tokens,
 )
 from candlewick.server.services import Services
 
-VERSION_ONE = (models, capabilities, chat_completions, completions, embeddings, tokens, events)
+VERSION_ONE = (models, capabilities, chat_completions, completions, embeddings, tokens, responses, conversations, events)
 """The modules of the routes under ``/v1``, which want a key if there are any; each has ``routes(services)``."""
 CLIENT_CLOSED_REQUEST = 499
 """Never seen by anybody but access logs (nginx's number)."""

@@ -6,6 +6,7 @@ Everything is made by whoever makes the application, who also closes it.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 from candlewick.server.config import ServerConfig
@@ -13,6 +14,7 @@ from candlewick.server.model_registry import ModelRegistry
 
 if TYPE_CHECKING:
     from candlewick.chat.llm import AsyncLLM
+    from candlewick.responses.api import ResponsesService
     from candlewick.store.database import Database
 
 
@@ -27,6 +29,14 @@ class Services:
     mcp_servers: tuple[Any, ...] = ()
     """The MCP servers that the operator set up."""
 
+    @cached_property
+    def responses(self) -> ResponsesService:
+        """Responses and conversations; without a database they are kept in memory."""
+        from candlewick.responses.api import ResponsesService
+        from candlewick.store import Database
+
+        return ResponsesService(self.models, self.database or Database.open())
+
     @classmethod
     def of(
         cls, llm: AsyncLLM, *, model_names: tuple[str, ...] = (), config: ServerConfig | None = None
@@ -36,6 +46,8 @@ class Services:
 
     async def close(self) -> None:
         """Close what the application was given to own: the models that it loaded, and the database."""
+        if "responses" in self.__dict__:
+            await self.responses.close()
         await self.models.close()
         if self.database is not None:
             self.database.close()

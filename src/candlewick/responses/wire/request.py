@@ -165,6 +165,8 @@ class ResponseRequest(InputFields):
             raise InvalidRequestError("the field 'input' is missing: what shall be answered?", "input")
         if self.background and self.store is False:
             raise InvalidRequestError("a background response has to be stored: leave 'store' out", "store")
+        if self.conversation is not None and self.store is False:
+            raise InvalidRequestError("what is said in a conversation is stored: leave 'store' out", "store")
         for name in self.include or ():
             if name not in INCLUDABLE:
                 raise InvalidRequestError(

@@ -1,0 +1,126 @@
+"""From a request to a conversation that can be run: its context, its messages, its options.
+
+Owns what a request goes on from. Refuses to know how it runs and where its outcome is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from candlewick.chat.llm import AsyncLLM
+from candlewick.chat.messages import Message, Tool
+from candlewick.chat.transcript import Transcript
+from candlewick.core.errors import ContextOverflowError
+from candlewick.responses.options import ConversationOptions
+from candlewick.responses.records import Context, ConversationStore, ResponseStore
+from candlewick.responses.wire.items import Item, read_input
+from candlewick.responses.wire.messages import Dialogue, to_dialogue
+from candlewick.responses.wire.request import InputFields, ResponseRequest
+from candlewick.responses.wire.tool_definitions import ToolRequest, read_tools
+
+LEAST_ANSWER_TOKENS = 64
+"""Room for an answer that ``truncation: auto`` keeps when the request names none."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A request after everything that it names has been found."""
+
+    request: InputFields
+    tools: ToolRequest
+    input_items: tuple[Item, ...]
+    context: Context
+
+    def dialogue(self) -> Dialogue:
+        """The whole conversation, as messages.
+
+        Raises:
+            InvalidRequestError: calls and their results do not match.
+        """
+        return to_dialogue((*self.context.items, *self.input_items), self.request.instructions)
+
+    def transcript(self) -> Transcript | None:
+        """The tokens that the conversation goes on from, if they are known."""
+        if self.context.token_ids is None:
+            return None
+        past = to_dialogue(self.context.items, self.request.instructions)
+        reasoning = self.request.reasoning
+        keeps_thinking = reasoning is not None and reasoning.context == "all_turns"
+        return Transcript(self.context.token_ids, past.num_messages_answered, keeps_thinking)
+
+    def offered_functions(self) -> list[Tool]:
+        """The functions that the model is told of."""
+        allowed = self.tools.allowed
+        if self.tools.choice == "none":
+            return []
+        return [tool for tool in self.tools.functions if allowed is None or tool.name in allowed]
+
+
+async def prepare(
+    request: InputFields, owner: str, responses: ResponseStore, conversations: ConversationStore
+) -> Prepared:
+    """Find what a request names.
+
+    Raises:
+        InvalidRequestError: a field is wrong. NotFoundError: there is no such response, conversation or item.
+    """
+    tools = read_tools(request.tools, request.tool_choice)
+    items = [
+        await responses.find_item(item["id"], owner) if item["type"] == "item_reference" else item
+        for item in read_input(request.input)
+    ]
+    context = Context()
+    if request.previous_response_id is not None:
+        context = await responses.context(request.previous_response_id, owner)
+    elif request.conversation_id is not None:
+        context = await conversations.context(request.conversation_id, owner)
+    return Prepared(request, tools, tuple(items), context)
+
+
+def conversation_options(
+    prepared: Prepared, request: ResponseRequest, dialogue: Dialogue
+) -> ConversationOptions:
+    """How the conversation runs."""
+    return ConversationOptions(
+        params=request.generation_params(),
+        thinking=request.thinking(),
+        template_variables=request.template_variables(),
+        client_tools=prepared.offered_functions(),
+        tool_choice=prepared.tools.choice,
+        parallel_tool_calls=request.parallel_tool_calls is not False,
+        max_tool_calls=request.max_tool_calls,
+        approvals=dialogue.approvals,
+        transcript=prepared.transcript(),
+    )
+
+
+def truncate(
+    llm: AsyncLLM, messages: Sequence[Message], tools: Sequence[Tool], max_tokens: int | None
+) -> list[Message]:
+    """The messages without the oldest turns, so that they and an answer fit into the context.
+
+    Instructions at the beginning stay. Takes a while: call it outside the event loop.
+
+    Raises:
+        ContextOverflowError: the last turn alone is too long.
+    """
+    room = llm.engine.max_context - (max_tokens or LEAST_ANSWER_TOKENS)
+    kept = list(messages)
+    start = next(
+        (i for i, message in enumerate(kept) if message.role not in ("system", "developer")), len(kept)
+    )
+    while (needed := llm.count_tokens(kept, tools)) > room:
+        turns = [i for i, message in enumerate(kept) if message.role == "user" and i > start]
+        if not turns:
+            raise ContextOverflowError(
+                f"the last turn needs {needed} tokens, and {room} fit beside an answer: make it shorter",
+                "input",
+            )
+        del kept[start : turns[0]]
+    return kept
+
+
+def truncated_options(options: ConversationOptions, kept: int, given: int) -> ConversationOptions:
+    """Options for messages of which some were left out: what was said before is another text now."""
+    return options if kept == given else replace(options, transcript=None)
