@@ -23,6 +23,7 @@ PAGES = (
     "CHANGELOG.md",
     "docs/COMMAND_LINE.md",
     "docs/DEPENDENCIES.md",
+    "docs/RESPONSES.md",
     "docs/SERVER.md",
     "docs/TOOL_CALLING.md",
     "docs/UNDER_LOAD.md",

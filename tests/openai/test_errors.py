@@ -26,6 +26,10 @@ STATUS = {
     "RequestTimeout": 504,
     "EngineClosed": 503,
     "EngineError": 503,
+    "NotFoundError": 404,
+    "SessionBusy": 409,
+    "SessionNotFound": 404,
+    "StoreError": 503,
 }
 
 

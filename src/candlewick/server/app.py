@@ -37,7 +37,17 @@ from candlewick.server.routes import (
 )
 from candlewick.server.services import Services
 
-VERSION_ONE = (models, capabilities, chat_completions, completions, embeddings, tokens, responses, conversations, events)
+VERSION_ONE = (
+    models,
+    capabilities,
+    chat_completions,
+    completions,
+    responses,
+    conversations,
+    embeddings,
+    tokens,
+    events,
+)
 """The modules of the routes under ``/v1``, which want a key if there are any; each has ``routes(services)``."""
 CLIENT_CLOSED_REQUEST = 499
 """Never seen by anybody but access logs (nginx's number)."""

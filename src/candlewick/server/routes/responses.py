@@ -42,7 +42,7 @@ def routes(services: Services) -> APIRouter:
         service, owner = services.responses, owner_of(request)
         if body.stream:
             return await EventStream.begin(request, _made(service, body, owner), _error_frame)
-        return JSONResponse(await while_connected(request.receive, _plain(service, body, owner)))
+        return JSONResponse(await while_connected(request, _plain(service, body, owner)))
 
     @router.post("/responses/input_tokens", openapi_extra=json_body(TokenCountRequest))
     async def count_input_tokens(request: Request) -> dict[str, Any]:
