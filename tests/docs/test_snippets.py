@@ -10,7 +10,7 @@ from page_run import PageRun
 
 from candlewick.core.model_source import resolve_model
 
-for extra in ("fastapi", "uvicorn", "typer", "rich", "openai"):
+for extra in ("fastapi", "uvicorn", "typer", "rich", "openai", "anthropic"):
     pytest.importorskip(extra, reason="the pages show the server, the command line and the official client")
 pytest.importorskip("candlewick._kernels", reason="the native module is not built")
 

@@ -165,6 +165,7 @@ def test_no_conversation_makes_it_fail(address: str, conversation: Any, offered:
 def test_prompts_are_continued_through_the_official_client(address: str) -> None:
     client = openai.OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0, timeout=60)
     asked = {"model": "builtin", "prompt": ["Once upon", "Two"], "max_tokens": 6, "temperature": 0}
+    asked["extra_body"] = {"ignore_eos": True}
     plain = client.completions.create(**asked, logprobs=1)
     assert [choice.index for choice in plain.choices] == [0, 1]
     assert all(len(choice.logprobs.tokens) == 6 for choice in plain.choices)

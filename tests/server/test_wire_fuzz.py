@@ -53,6 +53,8 @@ MINIMAL: dict[str, dict[str, Any]] = {
     "/v1/tokenize": {"prompt": "hi"},
     "/v1/detokenize": {"tokens": [1]},
     "/v1/events/chat": {"messages": MESSAGES},
+    "/v1/messages": {"model": "scripted", "messages": MESSAGES, "max_tokens": 3},
+    "/v1/messages/count_tokens": {"model": "scripted", "messages": MESSAGES},
 }
 
 

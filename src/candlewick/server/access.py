@@ -114,7 +114,9 @@ def admission(config: ServerConfig) -> Callable[..., AsyncIterator[None]]:
         request: Request,
         credentials: Annotated[HTTPAuthorizationCredentials | None, Security(HTTPBearer(auto_error=False))],
     ) -> AsyncIterator[None]:
-        owner = doorkeeper.owner(credentials.credentials if credentials else "")
+        # Anthropic's clients send theirs in a header of its own.
+        key = credentials.credentials if credentials else request.headers.get("x-api-key", "")
+        owner = doorkeeper.owner(key)
         if owner is None:
             raise HTTPException(
                 401,
