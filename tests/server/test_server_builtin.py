@@ -177,3 +177,16 @@ def test_prompts_are_continued_through_the_official_client(address: str) -> None
     tokens = httpx.post(f"{address}/v1/tokenize", json={"messages": HI}).json()
     again = client.completions.create(model="builtin", prompt=tokens["tokens"], max_tokens=1)
     assert again.usage.prompt_tokens == tokens["count"]
+
+
+def test_embeddings_through_the_official_client(address: str) -> None:
+    client = openai.OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0, timeout=60)
+    texts = ["A cat sat.", "A dog ran."]
+    encoded = client.embeddings.create(model="builtin", input=texts)  # the client asks for base64
+    plain = client.embeddings.create(model="builtin", input=texts, encoding_format="float")
+    for one, other in zip(encoded.data, plain.data, strict=True):
+        assert one.embedding == pytest.approx(other.embedding)
+        assert sum(number**2 for number in one.embedding) == pytest.approx(1, abs=1e-4)
+    assert plain.usage.prompt_tokens > 0
+    with pytest.raises(openai.BadRequestError, match="dimensions"):
+        client.embeddings.create(model="builtin", input="x", dimensions=1)

@@ -63,7 +63,7 @@ def routes(services: Services) -> APIRouter:
         body = MessagesRequest.parse(await read_json_object(request, services.config.max_body_bytes))
         if body.stream:
             return await EventStream.begin(request, _frames(services.models, body), _error_frame)
-        return JSONResponse(await while_connected(request.receive, _answer(services.models, body)))
+        return JSONResponse(await while_connected(request, _answer(services.models, body)))
 
     @router.post(
         "/messages/count_tokens",
