@@ -86,13 +86,17 @@ template <class S, class Panel>
 constexpr int remaining_offset = Panel::offset - (is_wide<Panel> ? S::dot4_wide_offset : 0);
 
 template <class S, class Panel>
-static inline __attribute__((always_inline)) typename S::I32 dot_step(typename S::I32 sum, typename S::Bytes w,
-                                                                      const int8_t* a) {
+static inline __attribute__((always_inline)) typename S::Dots dot_step(typename S::Dots dots, typename S::Bytes w,
+                                                                       const int8_t* a) {
     if constexpr (is_wide<Panel>)
-        return S::dot4_wide(sum, w, a);
+        return S::dot4_wide(dots, w, a);
     else
-        return S::dot4(sum, w, a);
+        return S::dot4(dots, w, a);
 }
+
+// After how many steps the dots must be added to a total, so that they can't overflow.
+template <class S, class Panel>
+constexpr int steps_per_total = is_wide<Panel> ? S::most_dot_steps_wide : S::most_dot_steps(Panel::bits);
 
 // -- K family: integer scales of sub-blocks, one float scale per 256 ---------------------------------------------------
 
@@ -139,9 +143,9 @@ struct SubBlockScales {
         return out;
     }
 
-    // The scale of sub-block 4 * vector + I as 32-bit integers.
+    // The scale of sub-block 4 * vector + I.
     template <int I>
-    I32 scale_of(int vector) const {
+    typename S::Scale scale_of(int vector) const {
         const I32 v = scale[vector];
         I32 byte;
         if constexpr (I == 3)
@@ -151,7 +155,7 @@ struct SubBlockScales {
         else
             byte = S::and_int(S::template shift_right<8 * I>(v), S::set1_int(255));
         if constexpr (!has_minimum(Panel::scaling)) byte = S::sub_int(byte, S::set1_int(128));
-        return byte;
+        return S::as_scale(byte);
     }
 };
 
@@ -181,6 +185,7 @@ static inline __attribute__((always_inline)) void multiply_record_super(const ui
     const auto* activation = reinterpret_cast<const SuperActivation*>(input);    // of the tile's tokens, in a row
     const SubBlockScales<S, Panel> scales(record);
     constexpr int steps = Panel::sub_block / 4;
+    constexpr int per_total = steps_per_total<S, Panel>;
     constexpr int lines = (Panel::record_bytes + 63) / 64;
     constexpr int lines_per_vector = (lines + Panel::num_sub_blocks / 4 - 1) / (Panel::num_sub_blocks / 4);
 
@@ -191,19 +196,21 @@ static inline __attribute__((always_inline)) void multiply_record_super(const ui
         const PlaneCursor<Panel> planes(record, 4 * v * Panel::sub_block);
         const uint8_t* ahead = prefetch + 64 * lines_per_vector * v;
         unroll<4>([&]<int J>() __attribute__((always_inline)) {
-            I32 dot[T];
-            for (int t = 0; t < T; ++t) dot[t] = S::zero_int();
+            const typename S::Scale scale = scales.template scale_of<J>(v);
+            typename S::Dots dots[T];
             unroll<steps>([&]<int I>() __attribute__((always_inline)) {
                 constexpr int step = J * steps + I;
                 constexpr int first_line = step * lines_per_vector / (4 * steps);
                 if constexpr (first_line != (step + 1) * lines_per_vector / (4 * steps))
                     S::prefetch(ahead + 64 * first_line);
                 const typename S::Bytes w = unpack_step<S, Panel, step>(planes);
+                if constexpr (I % per_total == 0)
+                    for (int t = 0; t < T; ++t) dots[t] = S::zero_dots();
                 for (int t = 0; t < T; ++t)
-                    dot[t] = dot_step<S, Panel>(dot[t], w, activation[t].q + 4 * v * Panel::sub_block + 4 * step);
+                    dots[t] = dot_step<S, Panel>(dots[t], w, activation[t].q + 4 * v * Panel::sub_block + 4 * step);
+                if constexpr ((I + 1) % per_total == 0 || I + 1 == steps)
+                    for (int t = 0; t < T; ++t) total[t] = S::add_scaled(total[t], dots[t], scale);
             });
-            const I32 scale = scales.template scale_of<J>(v);
-            for (int t = 0; t < T; ++t) total[t] = S::add_int(total[t], S::mul_int(dot[t], scale));
         });
     }
 
@@ -242,14 +249,20 @@ static inline __attribute__((always_inline)) void multiply_record_block(const ui
     using F32 = typename S::F32;
     const auto* activation = reinterpret_cast<const BlockActivation*>(input);
     constexpr int lines = (Panel::record_bytes + 63) / 64;
+    constexpr int per_total = steps_per_total<S, Panel>;
 
     const PlaneCursor<Panel> planes(record, 0);
-    I32 dot[T];
-    for (int t = 0; t < T; ++t) dot[t] = S::zero_int();
+    I32 total[T];
+    typename S::Dots dots[T];
+    for (int t = 0; t < T; ++t) total[t] = S::zero_int();
     unroll<8>([&]<int Step>() __attribute__((always_inline)) {
         const typename S::Bytes w = unpack_step<S, Panel, Step>(planes);
         for (int line = Step * lines / 8; line < (Step + 1) * lines / 8; ++line) S::prefetch(prefetch + 64 * line);
-        for (int t = 0; t < T; ++t) dot[t] = dot_step<S, Panel>(dot[t], w, activation[t].q + 32 * block + 4 * Step);
+        if constexpr (Step % per_total == 0)
+            for (int t = 0; t < T; ++t) dots[t] = S::zero_dots();
+        for (int t = 0; t < T; ++t) dots[t] = dot_step<S, Panel>(dots[t], w, activation[t].q + 32 * block + 4 * Step);
+        if constexpr ((Step + 1) % per_total == 0 || Step == 7)
+            for (int t = 0; t < T; ++t) total[t] = S::add_dots(total[t], dots[t]);
     });
 
     F32 d;
@@ -261,7 +274,7 @@ static inline __attribute__((always_inline)) void multiply_record_block(const ui
     for (int t = 0; t < T; ++t) {
         const float scale = activation[t].scale[block];
         const int32_t sum = activation[t].sum[block];
-        I32 exact = dot[t];
+        I32 exact = total[t];
         if constexpr (offset != 0) exact = S::sub_int(exact, S::set1_int(offset * sum));
         acc[t] = S::fma(S::to_float(exact), S::mul(d, S::set1(scale)), acc[t]);
         if constexpr (has_minimum(Panel::scaling)) {
@@ -302,7 +315,7 @@ static void multiply_tile(const LinearTask& task, const uint8_t* panel, int toke
     for (int t = 0; t < T; ++t) S::store(partial + 16 * t, acc[t]);
 }
 
-template <class S, class Panel, int T = S::max_linear_tile>
+template <class S, class Panel, int T>
 static void multiply_tile_of(int tokens, const LinearTask& task, const uint8_t* panel, int token, int first, int last,
                              float* partial, bool start) {
     if constexpr (T > 1)
@@ -334,17 +347,19 @@ static void linear_quantised(const LinearTask& task) {
     constexpr int tile = S::max_linear_tile;
     const int super_blocks = (task.columns + super_block - 1) / super_block;
     const int tiles = (task.num_tokens + tile - 1) / tile;
-    const int chunk = tiles == 1 ? super_blocks : super_blocks_per_chunk;
+    const int chunk = tiles == 1 && S::num_linear_parts == 1 ? super_blocks : super_blocks_per_chunk;
     for (int p = task.first_panel; p < task.first_panel + task.num_panels; ++p) {
         const uint8_t* panel = task.panels + size_t(p) * task.panel_bytes;
         for (int first = 0; first < super_blocks; first += chunk) {
             const int last = first + chunk < super_blocks ? first + chunk : super_blocks;
-            for (int i = 0; i < tiles; ++i) {    // tiles as equal as they can be
-                const int begin = int(int64_t(task.num_tokens) * i / tiles);
-                const int end = int(int64_t(task.num_tokens) * (i + 1) / tiles);
-                multiply_tile_of<S, Panel>(end - begin, task, panel, task.first_token + begin, first, last,
-                                           task.scratch + 16 * begin, first == 0);
-            }
+            S::for_each_linear_part([&]<class Part>() {
+                for (int i = 0; i < tiles; ++i) {    // tiles as equal as they can be
+                    const int begin = int(int64_t(task.num_tokens) * i / tiles);
+                    const int end = int(int64_t(task.num_tokens) * (i + 1) / tiles);
+                    multiply_tile_of<Part, Panel, tile>(end - begin, task, panel, task.first_token + begin, first,
+                                                        last, task.scratch + 16 * begin, first == 0);
+                }
+            });
         }
         write_results<S>(task, p);
     }

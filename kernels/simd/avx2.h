@@ -1,16 +1,18 @@
-// Scalar's members (scalar.h) over two 256-bit registers. Needs AVX2, FMA and F16C.
+// Scalar's members (scalar.h) over two 256-bit registers, but for what products of quantised matrices use: they go over
+// a panel in two halves (avx2_half.h). Needs AVX2, FMA and F16C.
 #pragma once
 
 #include <immintrin.h>
 
 #include <cstdint>
 
+#include "simd/avx2_half.h"
+
 namespace candlewick {
 
 struct Avx2 {
     static constexpr const char* name = "avx2";
     static constexpr int lanes = 16;
-    static constexpr int max_linear_tile = 2;
     static constexpr int max_attention_rows = 3;
     static constexpr int attention_vectors = 2;
 
@@ -177,43 +179,20 @@ struct Avx2 {
                                                                     _mm256_extracti128_si256(ordered, 1)));
     }
 
-    // -- dot products ---------------------------------------------------------------------------------------------
-    static I32 dot4(I32 sum, Bytes w, const int8_t* a) {
-        const __m256i four = broadcast(a);
-        return {_mm256_add_epi32(sum.low, widen_pairs(_mm256_maddubs_epi16(w.low, four))),
-                _mm256_add_epi32(sum.high, widen_pairs(_mm256_maddubs_epi16(w.high, four)))};
-    }
-    // vpmaddubsw would saturate on large unsigned weights: move the sign of (w - 128) to the activation instead.
-    static constexpr int dot4_wide_offset = 128;
-    static I32 dot4_wide(I32 sum, Bytes w, const int8_t* a) {
-        const __m256i four = broadcast(a);
-        return {_mm256_add_epi32(sum.low, widen_pairs(signed_products(w.low, four))),
-                _mm256_add_epi32(sum.high, widen_pairs(signed_products(w.high, four)))};
-    }
-    static I32 dot2(I32 sum, I32 w, const int16_t* pair) {
-        const __m256i both = broadcast(pair);
-        return {_mm256_add_epi32(sum.low, _mm256_madd_epi16(w.low, both)),
-                _mm256_add_epi32(sum.high, _mm256_madd_epi16(w.high, both))};
-    }
-
-    // -- unpacking ------------------------------------------------------------------------------------------------
-    static Bytes load_bytes(const void* p) { return load_int(p); }
-    static I32 as_int(Bytes a) { return a; }
-    static Bytes as_bytes(I32 a) { return a; }
-    static Bytes look_up(Bytes index, const uint8_t* table) {
-        const __m256i sixteen =
-            _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(table)));
-        return {_mm256_shuffle_epi8(sixteen, index.low), _mm256_shuffle_epi8(sixteen, index.high)};
-    }
-    static I32 widen_unsigned(const uint8_t* p) {
-        return {_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))),
-                _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p + 8)))};
-    }
     static I32 widen_signed(const int8_t* p) {
         return {_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))),
                 _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p + 8)))};
     }
     static void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }
+
+    // -- parts ----------------------------------------------------------------------------------------------------
+    static constexpr int max_linear_tile = Avx2Half<0>::max_linear_tile;
+    static constexpr int num_linear_parts = 2;
+    template <class Function>
+    static void for_each_linear_part(Function&& function) {
+        function.template operator()<Avx2Half<0>>();
+        function.template operator()<Avx2Half<1>>();
+    }
 
   private:
     static F32 power_of_two(I32 exponent) {
@@ -221,16 +200,6 @@ struct Avx2 {
     }
     static __m128i load_half_register(const uint16_t* p) {
         return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
-    }
-    static __m256i broadcast(const void* four_bytes) {
-        int32_t four;
-        __builtin_memcpy(&four, four_bytes, 4);
-        return _mm256_set1_epi32(four);
-    }
-    static __m256i widen_pairs(__m256i words) { return _mm256_madd_epi16(words, _mm256_set1_epi16(1)); }
-    static __m256i signed_products(__m256i w, __m256i a) {
-        const __m256i centred = _mm256_xor_si256(w, _mm256_set1_epi8(-128));
-        return _mm256_maddubs_epi16(_mm256_abs_epi8(centred), _mm256_sign_epi8(a, centred));
     }
 };
 

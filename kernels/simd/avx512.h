@@ -117,6 +117,14 @@ struct Avx512 {
     }
 
     // -- dot products ---------------------------------------------------------------------------------------------
+    using Dots = I32;
+    using Scale = I32;
+    static constexpr int most_dot_steps(int) { return 8; }
+    static constexpr int most_dot_steps_wide = 8;
+    static Dots zero_dots() { return zero_int(); }
+    static Scale as_scale(I32 scale) { return scale; }
+    static I32 add_dots(I32 total, Dots dots) { return add_int(total, dots); }
+    static I32 add_scaled(I32 total, Dots dots, Scale scale) { return add_int(total, mul_int(dots, scale)); }
     // The broadcast is folded into the instruction by hand: compilers load it into a register of its own.
     static I32 dot4(I32 sum, Bytes w, const int8_t* a) {
 #if defined(__GNUC__)
@@ -154,6 +162,13 @@ struct Avx512 {
         return _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
     }
     static void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }
+
+    // -- parts ----------------------------------------------------------------------------------------------------
+    static constexpr int num_linear_parts = 1;
+    template <class Function>
+    static void for_each_linear_part(Function&& function) {
+        function.template operator()<Avx512>();
+    }
 };
 
 }    // namespace candlewick

@@ -274,8 +274,17 @@ struct Scalar {
     }
 
     // -- dot products ---------------------------------------------------------------------------------------------
+    // The products may be kept in narrower sums, `Dots`, for as many steps as they surely fit.
+    using Dots = I32;
+    using Scale = I32;
+    static constexpr int most_dot_steps(int) { return 8; }    // of weights with so many bits, and |a| <= 127
+    static constexpr int most_dot_steps_wide = 8;
+    static Dots zero_dots() { return zero_int(); }
+    static Scale as_scale(I32 scale) { return scale; }    // of at most 8 bits and a sign
+    static I32 add_dots(I32 total, Dots dots) { return add_int(total, dots); }
+    static I32 add_scaled(I32 total, Dots dots, Scale scale) { return add_int(total, mul_int(dots, scale)); }
     // lane r += sum over b of (unsigned byte 4r + b of w) * (signed byte b of a[0 … 3]); w must be below 128.
-    static I32 dot4(I32 sum, Bytes w, const int8_t* a) {
+    static Dots dot4(Dots sum, Bytes w, const int8_t* a) {
         return each_int([&](int r) {
             int32_t out = sum.lane[r];
             for (int b = 0; b < 4; ++b) out += int32_t(w.byte[4 * r + b]) * a[b];
@@ -284,7 +293,7 @@ struct Scalar {
     }
     // The same for any w, but for a constant: the result is the sum over (w - dot4_wide_offset) * a.
     static constexpr int dot4_wide_offset = 0;
-    static I32 dot4_wide(I32 sum, Bytes w, const int8_t* a) { return dot4(sum, w, a); }
+    static Dots dot4_wide(Dots sum, Bytes w, const int8_t* a) { return dot4(sum, w, a); }
     // lane r += (low int16 of w) * pair[0] + (high int16 of w) * pair[1].
     static I32 dot2(I32 sum, I32 w, const int16_t* pair) {
         return each_int([&](int r) {
@@ -322,6 +331,15 @@ struct Scalar {
         return each_int([&](int i) { return int32_t(p[i]); });
     }
     static void prefetch(const void*) {}
+
+    // -- parts ----------------------------------------------------------------------------------------------------
+    // Matrix products may go over a panel in parts of its rows, each with a vector type of its own, so that more
+    // tokens find room in the registers.
+    static constexpr int num_linear_parts = 1;
+    template <class Function>
+    static void for_each_linear_part(Function&& function) {
+        function.template operator()<Scalar>();
+    }
 };
 
 }    // namespace candlewick
