@@ -96,6 +96,14 @@ def test_prompts_never_stop() -> None:
     assert all(any(shares[i : i + 2]) for i in range(1, 299)), "no two steps in a row without a prompt"
 
 
+def test_a_clock_too_coarse_to_see_a_step_does_not_stop_prompts() -> None:
+    pacer = StepPacer(2.5)
+    pacer.record(1, 0, 0.0)
+    for _ in range(10):
+        assert pacer.allowance(1) >= LEAST_SHARE
+        pacer.record(1, pacer.allowance(1), 0.0)
+
+
 def test_without_running_answers_or_without_a_limit_there_is_none() -> None:
     assert StepPacer(2.5).allowance(0) == NO_LIMIT
     assert StepPacer(math.inf).allowance(7) == NO_LIMIT

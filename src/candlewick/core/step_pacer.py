@@ -23,6 +23,9 @@ _LATEST_WEIGHT = 0.25
 _MOST_GROWTH = 2.0
 """Of what is known, by one step: a hiccup of the machine is not a trend."""
 
+_LEAST_SECONDS = 1e-9
+"""What a coarse clock sees as no time at all."""
+
 
 @dataclass(slots=True)
 class _Pace:
@@ -59,8 +62,9 @@ class StepPacer:
 
     def record(self, num_decode_tokens: int, num_prompt_tokens: int, seconds: float) -> None:
         """Learn from a step that took ``seconds``."""
-        if num_decode_tokens == 0 or seconds <= 0:
+        if num_decode_tokens == 0:
             return
+        seconds = max(seconds, _LEAST_SECONDS)
         pace = self._paces.get(num_decode_tokens)
         if num_prompt_tokens > 0:
             if pace is not None:
