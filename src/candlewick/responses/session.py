@@ -37,7 +37,8 @@ class ResponsesSession:
     Args:
         llm: an ``AsyncLLM``, which stays the caller's.
         tools: Python functions, or what :func:`~candlewick.responses.functions.function_tool` made of them.
-        mcp_servers: servers to connect to, when the session is entered or first used, in that event loop.
+        mcp_servers: servers to connect to, when the session is entered or first used, in that event loop;
+            :class:`~candlewick.responses.mcp.servers.MCPServers` are shared with others, and stay the caller's.
 
     Raises:
         InvalidRequestError: a function can't be a tool, two tools share a name, or two servers a label.
@@ -48,7 +49,7 @@ class ResponsesSession:
         llm: Chatting,
         *,
         tools: Sequence[ExecutableTool | Callable[..., Any]] = (),
-        mcp_servers: MCPConfiguration | Sequence[MCPServerConfiguration] = (),
+        mcp_servers: MCPServers | MCPConfiguration | Sequence[MCPServerConfiguration] = (),
     ) -> None:
         if isinstance(llm, LLM):
             raise InvalidRequestError("a session needs an AsyncLLM, got an LLM", "llm")
@@ -56,9 +57,10 @@ class ResponsesSession:
         self._functions = [
             tool if isinstance(tool, ExecutableTool) else function_tool(tool) for tool in tools
         ]
-        self.servers = MCPServers(
-            mcp_servers.servers if isinstance(mcp_servers, MCPConfiguration) else mcp_servers
-        )
+        self._owns_servers = not isinstance(mcp_servers, MCPServers)
+        if isinstance(mcp_servers, MCPConfiguration):
+            mcp_servers = mcp_servers.servers
+        self.servers = mcp_servers if isinstance(mcp_servers, MCPServers) else MCPServers(mcp_servers)
         Toolbox.assemble(self._functions, (), ())
 
     def stream_conversation(
@@ -100,8 +102,9 @@ class ResponsesSession:
         return await self.stream_conversation(messages, options)
 
     async def close(self) -> None:
-        """Let go of the servers."""
-        await self.servers.close()
+        """Let go of the servers, if they are its own."""
+        if self._owns_servers:
+            await self.servers.close()
 
     async def __aenter__(self) -> Self:
         self.servers.start()

@@ -22,6 +22,9 @@ class ServerConfig:
     """Names, beyond ``localhost`` and IP addresses, that the Host header may hold; ``*`` for any."""
     allowed_origins: tuple[str, ...] = ()
     """Web pages that may call from a browser (CORS); by default none."""
+    mcp_hosts: tuple[str, ...] = ()
+    """Hosts, with a port where it is not the usual one, of MCP servers that requests may bring by URL; by default
+    none."""
     max_body_bytes: int = 16 * 2**20
     """The largest request body that is read."""
     max_request_seconds: float | None = None

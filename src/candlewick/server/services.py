@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from candlewick.server.config import ServerConfig
 from candlewick.server.model_registry import ModelRegistry
@@ -15,6 +15,8 @@ from candlewick.server.model_registry import ModelRegistry
 if TYPE_CHECKING:
     from candlewick.chat.llm import AsyncLLM
     from candlewick.responses.api import ResponsesService
+    from candlewick.responses.mcp.configuration import MCPServerConfiguration
+    from candlewick.responses.mcp.servers import MCPServers
     from candlewick.store.database import Database
 
 
@@ -26,16 +28,24 @@ class Services:
     config: ServerConfig = field(default_factory=ServerConfig)
     database: Database | None = None
     """Where responses, conversations and sessions are kept; ``None``: nothing outlives the process."""
-    mcp_servers: tuple[Any, ...] = ()
+    mcp_servers: tuple[MCPServerConfiguration, ...] = ()
     """The MCP servers that the operator set up."""
 
     @cached_property
     def responses(self) -> ResponsesService:
         """Responses and conversations; without a database they are kept in memory."""
-        from candlewick.responses.api import ResponsesService
+        from candlewick.responses.api import ResponsesService, ServerAccess
         from candlewick.store import Database
 
-        return ResponsesService(self.models, self.database or Database.open())
+        access = ServerAccess(self.tool_servers, self.config.mcp_hosts)
+        return ResponsesService(self.models, self.database or Database.open(), access=access)
+
+    @cached_property
+    def tool_servers(self) -> MCPServers:
+        """The MCP servers that the operator set up, connected when first used."""
+        from candlewick.responses.mcp.servers import MCPServers
+
+        return MCPServers(self.mcp_servers)
 
     @classmethod
     def of(
@@ -48,6 +58,8 @@ class Services:
         """Close what the application was given to own: the models that it loaded, and the database."""
         if "responses" in self.__dict__:
             await self.responses.close()
+        if "tool_servers" in self.__dict__:
+            await self.tool_servers.close()
         await self.models.close()
         if self.database is not None:
             self.database.close()

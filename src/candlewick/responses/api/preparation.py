@@ -5,6 +5,7 @@ Owns what a request goes on from. Refuses to know how it runs and where its outc
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -12,6 +13,7 @@ from candlewick.chat.llm import AsyncLLM
 from candlewick.chat.messages import Message, Tool
 from candlewick.chat.transcript import Transcript
 from candlewick.core.errors import ContextOverflowError
+from candlewick.responses.api.server_access import ServerAccess
 from candlewick.responses.options import ConversationOptions
 from candlewick.responses.records import Context, ConversationStore, ResponseStore
 from candlewick.responses.wire.items import Item, read_input
@@ -38,13 +40,22 @@ class Prepared:
         Raises:
             InvalidRequestError: calls and their results do not match.
         """
-        return to_dialogue((*self.context.items, *self.input_items), self.request.instructions)
+        return self._to_dialogue((*self.context.items, *self.input_items))
+
+    @property
+    def listed_servers(self) -> dict[str, list[str]]:
+        """Names of the tools of each server that the conversation has told of, as the servers call them."""
+        return {
+            item["server_label"]: [tool["name"] for tool in item["tools"]]
+            for item in (*self.context.items, *self.input_items)
+            if item["type"] == "mcp_list_tools" and item["error"] is None
+        }
 
     def transcript(self) -> Transcript | None:
         """The tokens that the conversation goes on from, if they are known."""
         if self.context.token_ids is None:
             return None
-        past = to_dialogue(self.context.items, self.request.instructions)
+        past = self._to_dialogue(self.context.items)
         reasoning = self.request.reasoning
         keeps_thinking = reasoning is not None and reasoning.context == "all_turns"
         return Transcript(self.context.token_ids, past.num_messages_answered, keeps_thinking)
@@ -55,6 +66,17 @@ class Prepared:
         if self.tools.choice == "none":
             return []
         return [tool for tool in self.tools.functions if allowed is None or tool.name in allowed]
+
+    def _to_dialogue(self, items: Sequence[Item]) -> Dialogue:
+        taken = Counter(tool.name for tool in self.tools.functions)
+        for names in self.listed_servers.values():
+            taken.update(names)
+
+        def tool_name(label: str, name: str) -> str:
+            """As a conversation's toolbox calls tools of servers."""
+            return name if taken[name] <= 1 else f"{label}__{name}"
+
+        return to_dialogue(items, self.request.instructions, tool_name)
 
 
 async def prepare(
@@ -79,10 +101,17 @@ async def prepare(
 
 
 def conversation_options(
-    prepared: Prepared, request: ResponseRequest, dialogue: Dialogue
+    prepared: Prepared, request: ResponseRequest, dialogue: Dialogue, access: ServerAccess
 ) -> ConversationOptions:
-    """How the conversation runs."""
+    """How the conversation runs.
+
+    Raises:
+        InvalidRequestError: a server may not be used.
+    """
+    uses, extra = access.admit(prepared.tools)
     return ConversationOptions(
+        servers=uses,
+        extra_servers=extra,
         params=request.generation_params(),
         thinking=request.thinking(),
         template_variables=request.template_variables(),

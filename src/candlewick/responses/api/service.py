@@ -23,6 +23,7 @@ from candlewick.responses.api.preparation import (
     truncated_options,
 )
 from candlewick.responses.api.running import RunningResponse
+from candlewick.responses.api.server_access import ServerAccess
 from candlewick.responses.records import ConversationStore, Outcome, ResponseStore, Retention
 from candlewick.responses.records.response_store import LEASE_SECONDS
 from candlewick.responses.session import ResponsesSession
@@ -58,6 +59,7 @@ class ResponsesService:
     Args:
         models: what can be asked.
         database: where responses and conversations are kept; the caller closes it.
+        access: which MCP servers there are, and which a request may bring.
         retention: what is forgotten.
         lease_seconds: after how long without a sign of life a process is taken for dead by others.
 
@@ -70,11 +72,13 @@ class ResponsesService:
         models: Models,
         database: Database,
         *,
+        access: ServerAccess | None = None,
         retention: Retention | None = None,
         lease_seconds: float = LEASE_SECONDS,
     ) -> None:
         self.conversations = ConversationStore(database)
         self._models = models
+        self._access = access or ServerAccess()
         self._responses = ResponseStore(database, retention, lease_seconds=lease_seconds)
         self._running: dict[str, RunningResponse] = {}
 
@@ -87,9 +91,7 @@ class ResponsesService:
         """
         prepared = await prepare(request, owner, self._responses, self.conversations)
         prepared.dialogue()  # what is wrong with the items is told at once, also in the background
-        if prepared.tools.servers:
-            label = prepared.tools.servers[0].label
-            raise InvalidRequestError(f"there is no MCP server {label!r} here", "tools")
+        self._access.admit(prepared.tools)
         async with self._models.using(request.model) as model:
             name = model.name
         state = ResponseState(settled_fields(request, prepared.tools, name))
@@ -97,7 +99,7 @@ class ResponsesService:
         if request.background:
             state.status = "queued"
             await self._responses.begin(state.to_json(), owner, prepared.input_items)
-        maker = _Maker(self._models, self._responses, running, request, prepared)
+        maker = _Maker(self._models, self._responses, self._access, running, request, prepared)
         running.task = asyncio.create_task(maker.make())
         self._running[running.id] = running
         running.task.add_done_callback(lambda task: self._forget(running, task))
@@ -227,12 +229,14 @@ class _Maker:
         self,
         models: Models,
         store: ResponseStore,
+        access: ServerAccess,
         running: RunningResponse,
         request: ResponseRequest,
         prepared: Prepared,
     ) -> None:
         self._models = models
         self._store = store
+        self._access = access
         self._running = running
         self._request = request
         self._prepared = prepared
@@ -241,6 +245,7 @@ class _Maker:
             running.state,
             has_summary=request.wants_summary,
             has_sealed=request.includes("reasoning.encrypted_content"),
+            listed=prepared.listed_servers,
         )
 
     async def make(self) -> None:
@@ -271,14 +276,15 @@ class _Maker:
         running, request, prepared = self._running, self._request, self._prepared
         async with self._models.using(request.model) as model:
             dialogue = prepared.dialogue()
-            options = conversation_options(prepared, request, dialogue)
+            options = conversation_options(prepared, request, dialogue, self._access)
             messages: Sequence[Any] = dialogue.messages
             if request.truncation == "auto":
                 tools = prepared.offered_functions()
                 limit = request.max_output_tokens
                 messages = await asyncio.to_thread(truncate, model.llm, dialogue.messages, tools, limit)
                 options = truncated_options(options, len(messages), len(dialogue.messages))
-            conversation = ResponsesSession(model.llm).stream_conversation(messages, options)
+            session = ResponsesSession(model.llm, mcp_servers=self._access.servers)
+            conversation = session.stream_conversation(messages, options)
             running.stop = conversation.cancel
             if running.is_stopped:
                 conversation.cancel()

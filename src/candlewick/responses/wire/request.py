@@ -16,6 +16,7 @@ from candlewick.core.errors import InvalidRequestError
 from candlewick.core.params import MAX_TOP_LOGPROBS, GenerationParams
 from candlewick.openai.fields import parse_fields
 from candlewick.openai.types import JSONObject
+from candlewick.responses.wire.text_format import to_constraint
 
 REFUSED_FIELDS = {
     "prompt": "there are no stored prompts",
@@ -200,6 +201,7 @@ class ResponseRequest(InputFields):
             "presence_penalty": self.presence_penalty,
             "stop": (self.stop,) if isinstance(self.stop, str) else self.stop and tuple(self.stop),
             "logprobs": (self.top_logprobs or 0) if wants_logprobs else None,
+            "constraint": to_constraint(self.text.format if self.text else None),
             # The protocol's seeds are signed, ours are not.
             "seed": None if self.seed is None else self.seed % 2**64,
         }

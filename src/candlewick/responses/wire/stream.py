@@ -8,7 +8,7 @@ Source: ``openai.types.responses.ResponseStreamEvent``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from candlewick.chat.events import (
@@ -53,6 +53,7 @@ class ResponseWriter:
         has_summary: whether reasoning items get a summary. There is no second model to write one: it is the
             reasoning itself.
         has_sealed: whether reasoning items carry ``encrypted_content``.
+        listed: labels of servers whose tools were told earlier in the conversation.
         first_sequence_number: of the first event.
     """
 
@@ -62,6 +63,7 @@ class ResponseWriter:
         *,
         has_summary: bool = False,
         has_sealed: bool = False,
+        listed: Collection[str] = (),
         first_sequence_number: int = 0,
     ) -> None:
         self.state = state
@@ -69,6 +71,7 @@ class ResponseWriter:
         """The tokens of the last answer, with its prompt."""
         self._has_summary = has_summary
         self._has_sealed = has_sealed
+        self._listed = set(listed)
         self._next = first_sequence_number
         self._open: _OpenItem | None = None
         self._client_tools: frozenset[str] = frozenset()
@@ -91,6 +94,8 @@ class ResponseWriter:
     def write(self, event: ConversationEvent) -> Iterator[WireEvent]:
         """The wire's events for one of the conversation; ``ConversationComplete`` ends the response."""
         match event:
+            case ServerState(status="ready") if event.label in self._listed:
+                self._listed.discard(event.label)  # a later change is told
             case ServerState(status="ready" | "failed"):
                 yield from self._server(event)
             case TurnStart():
