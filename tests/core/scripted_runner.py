@@ -84,6 +84,8 @@ class ScriptedRunner:
     vocab_size = VOCAB_SIZE
     hidden_size = 3
     pooling = "mean"
+    block_bytes = 2 * BLOCK_SIZE * 8
+    weights = "scripted"
 
     def __init__(
         self,
@@ -151,6 +153,16 @@ class ScriptedRunner:
             top = tuple((i, -1.0 - i) for i in range(sampler.params.logprobs or 0))
             samples.append(Sample(token_id, -0.5 - token_id, top))
         return samples
+
+    @property
+    def kv_identity(self) -> dict[str, str | int]:
+        return {"weights": self.weights}
+
+    def read_block(self, block: int) -> npt.NDArray[np.uint8]:
+        return np.concatenate([self._tokens[block], self._positions[block]]).view(np.uint8)
+
+    def write_block(self, block: int, data: npt.NDArray[np.uint8]) -> None:
+        self._tokens[block], self._positions[block] = data.view(np.int64).reshape(2, BLOCK_SIZE)
 
     def close(self) -> None:
         self.closed += 1

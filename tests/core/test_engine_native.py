@@ -11,7 +11,7 @@ from scripted_runner import VOCAB_SIZE, ByteTokenizer
 
 from candlewick.core.config import EngineConfig
 from candlewick.core.engine import ChoiceResult, InferenceEngine
-from candlewick.core.errors import EngineFailed
+from candlewick.core.errors import EngineFailed, ModelLoadError
 from candlewick.core.gguf import GGUFFile
 from candlewick.core.params import GenerationParams
 
@@ -179,6 +179,47 @@ def test_with_other_caches(model_path: Path, kv_cache_type: str) -> None:
     with new_engine(model_path, num_threads=2, max_step_tokens=11, **config) as engine:
         for _ in range(2):
             assert run_together(engine)[::3] == alone
+
+
+def test_after_a_restart_with_the_cache_from_a_file(
+    model_path: Path, alone: list[Bits], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "cache.kv"
+    with new_engine(model_path, kv_cache_path=path) as engine:
+        assert run_together(engine) == alone
+        num_cached = engine.stats().blocks_cached
+    with new_engine(model_path, kv_cache_path=path, num_threads=1) as engine:
+        assert run_together(engine) == alone
+        stats = engine.stats()
+        assert stats.blocks_cached == num_cached
+        assert stats.prefix_hit_tokens > 0.7 * stats.prompt_tokens
+    with new_engine(model_path, kv_cache_path=path, kv_cache_type="f32") as engine:
+        engine.submit(*requests()[0]).result()
+        assert engine.stats().prefix_hit_tokens == 0
+    assert "differs in cache, block_bytes" in caplog.text
+
+
+def test_a_conversation_from_a_file(model_path: Path, alone: list[Bits], tmp_path: Path) -> None:
+    prompt, params = requests()[8]
+    with new_engine(model_path) as engine:
+        assert bits(engine.submit(prompt, params).result()[0]) == alone[8]
+        num_saved = engine.save_kv(prompt, tmp_path / "conversation.kv")
+        assert num_saved == len(prompt) // 16 * 16
+    with new_engine(model_path) as engine:
+        assert engine.load_kv(tmp_path / "conversation.kv") == num_saved
+        (choice,) = engine.submit(prompt, params).result()
+        assert bits(choice) == alone[8]
+        assert choice.usage.cached_tokens == (len(prompt) - 1) // 16 * 16
+
+
+def test_a_model_file_that_changes_under_way_is_noticed(model_path: Path, tmp_path: Path) -> None:
+    path = tmp_path / "model.gguf"
+    path.write_bytes(model_path.read_bytes())
+    with new_engine(path) as engine:
+        engine.submit(*requests()[0]).result()
+        path.write_bytes(path.read_bytes() + bytes(32))
+        with pytest.raises(ModelLoadError, match="has changed since it was loaded"):
+            engine.save_kv(requests()[0][0], tmp_path / "conversation.kv")
 
 
 def test_after_preemptions(model_path: Path, alone: list[Bits]) -> None:

@@ -65,6 +65,13 @@ class BlockManager:
             found.append(block)
         return found
 
+    def published(self) -> list[tuple[bytes, int]]:
+        """All blocks that can be found, by digest: first those that somebody holds, then the others, those used
+        last first."""
+        published = list(self._block_of.items())
+        last_use = {block: age for age, block in enumerate(reversed(self._cached), start=1)}
+        return sorted(published, key=lambda entry: last_use.get(entry[1], 0))
+
     def num_available_beside(self, blocks: Iterable[int]) -> int:
         """What :attr:`num_available` would be if published ``blocks`` were shared as well."""
         return self.num_available - sum(1 for block in blocks if self._num_holders[block] == 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, get_args
 
 from candlewick.core.errors import InvalidRequestError
@@ -38,6 +39,9 @@ class EngineConfig:
     """How many times as long a step of running answers may take because prompts are computed beside it; more than 1,
     ``inf`` for no limit. The share of prompts follows from measured times. Less keeps streams smoother, more brings
     long prompts to their end sooner; it never changes an answer."""
+    kv_cache_path: str | Path | None = None
+    """A file for the computed blocks of the prefix cache: read when the engine starts, written when it is closed, so
+    that prompts known from earlier runs need not be computed again."""
     speculation: Speculation | None = "prompt_lookup"
     """Compute guesses at the next tokens along with each step, where that pays; never changes an answer.
     ``prompt_lookup`` guesses that texts repeat themselves; ``None`` guesses nothing."""

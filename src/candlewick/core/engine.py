@@ -28,6 +28,7 @@ from candlewick.core.engine_thread import EngineThread
 from candlewick.core.errors import ContextOverflowError, InvalidRequestError
 from candlewick.core.generation import ChoiceResult, Generation
 from candlewick.core.grammar import Grammar, GrammarCompiler
+from candlewick.core.kv_file import read_kv_file, write_kv_file
 from candlewick.core.model_config import Pooling
 from candlewick.core.output_stream import FinishReason, Output
 from candlewick.core.params import GenerationParams
@@ -181,6 +182,36 @@ class InferenceEngine:
     ) -> Vectors:
         """:meth:`submit_embedding`, waiting for the vectors ``[n, hidden]``."""
         return self.submit_embedding(prompts, pooling=pooling, normalize=normalize).result()
+
+    def save_kv(self, token_ids: Sequence[int], path: str | Path) -> int:
+        """Write the keys and values of the beginning of ``token_ids``, as far as it is in the cache, to a file.
+
+        Returns how many tokens that are: whole blocks of 16; if there is none, no file is written. Another
+        engine with the same weights and type of cache can :meth:`load_kv` it and needs to compute only what
+        follows.
+
+        Raises:
+            InvalidRequestError: ``token_ids`` is empty, or an id is outside of the vocabulary.
+            ModelLoadError: the model's file has changed since it was loaded.
+            EngineClosed, EngineFailed: the engine runs no more.
+            OSError: the file can't be written.
+        """
+        prompt = self._valid_prompt(token_ids)
+        blocks = self._thread.call(lambda store: store.blocks_of(prompt))
+        return BLOCK_SIZE * write_kv_file(Path(path), self._thread.prefix_store.identity, blocks)
+
+    def load_kv(self, path: str | Path) -> int:
+        """Take the keys and values of a file into the prefix cache; returns how many tokens were new to it.
+
+        Raises:
+            KvFileError: the file is damaged, or belongs to another model, version or type of cache; nothing is taken.
+            ModelLoadError: the model's file has changed since it was loaded.
+            EngineClosed, EngineFailed: the engine runs no more.
+            OSError: the file can't be read.
+        """
+        store = self._thread.prefix_store
+        blocks = list(read_kv_file(Path(path), store.identity, store.block_bytes))
+        return BLOCK_SIZE * self._thread.call(lambda store: store.insert(blocks))
 
     def stats(self) -> EngineStats:
         """The numbers as of the latest step, and what happened lately."""

@@ -13,20 +13,25 @@ import os
 import threading
 import time
 import weakref
+from collections.abc import Callable
 from collections.abc import Sequence as ReadableSequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from enum import Enum
+from pathlib import Path
 from queue import SimpleQueue
+from typing import Any, TypeVar
 
 from candlewick.core.admission import Admission
 from candlewick.core.choice import Choice, EngineTokenizer
 from candlewick.core.config import EngineConfig
 from candlewick.core.embedding import EmbeddingRequest, EmbeddingWork, fail
 from candlewick.core.engine_stats import EngineHealth, EngineStats, StepLog
-from candlewick.core.errors import EngineClosed, EngineFailed
+from candlewick.core.errors import EngineClosed, EngineFailed, KvFileError, ModelLoadError
 from candlewick.core.guide import Allowed, Guide, MaskWriter
+from candlewick.core.kv_file import read_kv_file, write_kv_file
 from candlewick.core.output_stream import Output, Waiter, wake
+from candlewick.core.prefix_store import PrefixStore
 from candlewick.core.request import Request
 from candlewick.core.runner_protocol import ModelRunner
 from candlewick.core.sampling import Sample
@@ -36,6 +41,7 @@ from candlewick.core.speculation.speculator import Speculator
 from candlewick.core.step_pacer import StepPacer
 
 logger = logging.getLogger(__name__)
+Result = TypeVar("Result")
 
 
 @dataclass
@@ -52,6 +58,18 @@ class _Drawing:
 @dataclass(frozen=True)
 class _Cancel:
     request: Request | EmbeddingRequest
+
+
+@dataclass(frozen=True)
+class _Call:
+    function: Callable[[PrefixStore], object]
+    future: Future[Any]
+
+    def run(self, store: PrefixStore) -> None:
+        try:
+            self.future.set_result(self.function(store))
+        except Exception as error:
+            self.future.set_exception(error)
 
 
 class _Stop(Enum):
@@ -77,11 +95,13 @@ class EngineThread:
             max_step_tokens=config.max_step_tokens,
             pacer=self._pacer,
         )
+        self.prefix_store = PrefixStore(self._scheduler.blocks, runner)
+        self._kv_cache_path = None if config.kv_cache_path is None else Path(config.kv_cache_path)
         self._embedding = EmbeddingWork(self._scheduler, runner.hidden_size)
         self._speculator = Speculator() if config.speculation is not None else None
         # A SimpleQueue, because a handle's __del__ puts into it and may run at any point of any thread, this
         # one's included: its put() takes no lock that the interrupted code could hold.
-        self._inbox: SimpleQueue[Request | EmbeddingRequest | _Cancel | _Stop] = SimpleQueue()
+        self._inbox: SimpleQueue[Request | EmbeddingRequest | _Cancel | _Call | _Stop] = SimpleQueue()
         self._requests: set[Request] = set()
         self._choice_of: dict[Sequence, tuple[Request, Choice]] = {}
         self._mask_writer = MaskWriter(runner.vocab_size)
@@ -111,16 +131,33 @@ class EngineThread:
             EngineOverloaded: as many requests as allowed wait already.
             EngineClosed, EngineFailed: the engine takes no more requests.
         """
+        with self._health_lock:
+            self._require_ready()
+            self._admission.enter(request)
+            self._inbox.put(request)
+
+    def call(self, function: Callable[[PrefixStore], Result]) -> Result:
+        """Have ``function`` run on the engine's thread, between two steps, and wait for its result.
+
+        Raises:
+            EngineClosed, EngineFailed: the engine runs no more.
+            Exception: what the function raises.
+        """
+        call = _Call(function, Future())
+        with self._health_lock:
+            self._require_ready()
+            self._inbox.put(call)
+        result: Result = call.future.result()
+        return result
+
+    def _require_ready(self) -> None:
         if os.getpid() != self._process_id:
             raise EngineClosed(
                 f"this engine belongs to process {self._process_id} and its thread did not survive the fork "
                 f"into process {os.getpid()}; create an engine in each process, or start processes by 'spawn'"
             )
-        with self._health_lock:
-            if self.health.status != "ready":
-                raise self._refusal()
-            self._admission.enter(request)
-            self._inbox.put(request)
+        if self.health.status != "ready":
+            raise self._refusal()
 
     def stats(self) -> EngineStats:
         """The present numbers; from any thread."""
@@ -142,6 +179,7 @@ class EngineThread:
 
     def _run(self) -> None:
         try:
+            self._restore()
             while self._take_messages():
                 if self._scheduler.has_work:
                     self._step()
@@ -151,9 +189,28 @@ class EngineThread:
             self._shut_down(EngineHealth("failed", error))
         else:
             self._shut_down(EngineHealth("closed"))
+            self._save()
         finally:
             self._mask_writer.close()
             self._runner.close()
+
+    def _restore(self) -> None:
+        """Take in what an earlier engine left; whatever is wrong with it only costs the time to compute it again."""
+        path = self._kv_cache_path
+        if path is None or not path.exists():
+            return
+        store = self.prefix_store
+        try:
+            store.insert(read_kv_file(path, store.identity, store.block_bytes))
+        except (KvFileError, ModelLoadError, OSError) as error:
+            logger.warning("the prefix cache starts without what was saved: %s", error)
+
+    def _save(self) -> None:
+        if self._kv_cache_path is not None:
+            try:
+                write_kv_file(self._kv_cache_path, self.prefix_store.identity, self.prefix_store.all_blocks())
+            except (ModelLoadError, OSError) as error:
+                logger.warning("the prefix cache could not be saved: %s", error)
 
     def _take_messages(self) -> bool:
         """Read the inbox, sleeping on it while there is nothing else to do; false when asked to stop."""
@@ -167,6 +224,8 @@ class EngineThread:
                 self._give_up(message.request)
             elif isinstance(message, Request):
                 self._begin(message)
+            elif isinstance(message, _Call):
+                message.run(self.prefix_store)
             elif isinstance(message, EmbeddingRequest) and not message.future.done():
                 self._embedding.begin(message, self._num_arrivals)
                 self._num_arrivals += len(message.prompts)
@@ -418,6 +477,8 @@ class EngineThread:
                 self._requests.add(message)
             elif isinstance(message, EmbeddingRequest):
                 fail(message, self._refusal())
+            elif isinstance(message, _Call):
+                message.future.set_exception(self._refusal())
         self._embedding.fail_all(self._refusal())
         for request in list(self._requests):
             self._end_request(request, "failed", self._refusal())

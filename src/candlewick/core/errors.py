@@ -15,6 +15,7 @@
     │   ├── RequestTimeout          the answer took longer than it was allowed
     │   ├── EngineClosed            the engine was closed, or closed while the request ran
     │   └── EngineFailed            a step failed for good; ``__cause__`` tells why
+    ├── KvFileError                 a file of keys and values is damaged, or of another model
     ├── StoreError                  the database can't be opened, is of a newer version, or fails
     ├── SessionNotFound             there is no such session, or it is somebody else's
     └── SessionBusy                 the session's answer must end before this can be done
@@ -98,6 +99,16 @@ class EngineClosed(EngineError):
 
 class EngineFailed(EngineError):
     """A step failed for good; all pending requests receive this, with the cause."""
+
+
+class KvFileError(CandlewickError):
+    """A file of keys and values can't be used: it is damaged, or belongs to another model. What it would have saved
+    must be computed again; no answer is wrong for it."""
+
+    def __init__(self, path: str | Path, reason: str) -> None:
+        super().__init__(f"{path} {reason}; delete it, or have it written anew")
+        self.path = Path(path)
+        self.reason = reason
 
 
 class StoreError(CandlewickError):

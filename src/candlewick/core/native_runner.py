@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 import numpy.typing as npt
 
+from candlewick import __version__
 from candlewick.core.batch import BLOCK_SIZE, Batch
 from candlewick.core.config import CacheType, EngineConfig
 from candlewick.core.errors import ModelLoadError
 from candlewick.core.gguf import GGUFFile
 from candlewick.core.grammar import TokenMasks
+from candlewick.core.kv_file import BlockData, Identity
 from candlewick.core.machine import available_cores, available_memory_bytes, choose_instruction_set
 from candlewick.core.model_config import ModelConfig
 from candlewick.core.models import trace_file
@@ -37,9 +39,14 @@ from candlewick.core.program import (
 from candlewick.core.sampling import Sample, TokenSampler, new_native_sampler
 from candlewick.core.speculation.speculator import MAX_STEP_DRAFT_TOKENS
 from candlewick.core.weights import Progress, Weights
+from candlewick.core.weights_identity import WeightsIdentity
 
 if TYPE_CHECKING:
     from candlewick import _kernels
+
+KV_ARITHMETIC = 1
+"""Raise this when the same tokens come to have other keys and values, or these another layout: files of keys and values
+written before are not read any more."""
 
 _NO_BIAS = np.zeros(0, dtype=np.float32)
 _FLOAT_ACTIVATIONS = 0
@@ -52,8 +59,10 @@ class NativeRunner:
         self,
         program: _kernels.Program,
         cache: _kernels.KvCache,
+        kv_cache_type: CacheType,
         model: ModelConfig,
         max_context: int,
+        weights_identity: WeightsIdentity,
     ) -> None:
         self._program: _kernels.Program | None = program
         self._num_logit_rows = 0
@@ -64,6 +73,10 @@ class NativeRunner:
         self.hidden_size = model.hidden_size
         self.pooling = model.pooling
         self.num_blocks: int = cache.num_blocks
+        self.block_bytes: int = cache.block_bytes
+        self._cache: _kernels.KvCache | None = cache
+        self._kv_cache_type = kv_cache_type
+        self._weights_identity = weights_identity
         self.max_context = max_context
 
     @classmethod
@@ -79,6 +92,7 @@ class NativeRunner:
         from candlewick import _kernels
 
         isa = choose_instruction_set(config.isa)
+        weights_identity = WeightsIdentity(file.paths)
         model, traced = trace_file(file)
         threads = _kernels.ThreadPool(config.num_threads or available_cores())
         try:
@@ -105,7 +119,7 @@ class NativeRunner:
                 "memory",
                 "is not enough for the weights and the KV cache; lower kv_cache_bytes or max_context",
             ) from error
-        return cls(program, cache, model, max_context)
+        return cls(program, cache, config.kv_cache_type, model, max_context, weights_identity)
 
     def execute(self, batch: Batch) -> None:
         """See :meth:`ModelRunner.execute <candlewick.core.runner_protocol.ModelRunner.execute>`."""
@@ -148,9 +162,35 @@ class NativeRunner:
             masks = [None] * len(rows) if allowed is None else [allowed[i : i + 1] for i in range(len(rows))]
             return [_draw_alone(logits, *drawing) for drawing in zip(samplers, rows, masks, strict=True)]
 
+    @property
+    def kv_identity(self) -> Identity:
+        """Weights, arithmetic and kind of cache; reads the model's file when first asked.
+
+        Raises:
+            ModelLoadError: the file has changed since it was loaded.
+            OSError: it can't be read.
+        """
+        return {
+            "weights": self._weights_identity.digest,
+            "candlewick": __version__,
+            "arithmetic": KV_ARITHMETIC,
+            "cache": self._kv_cache_type,
+        }
+
+    def read_block(self, block: int) -> BlockData:
+        """A copy of a block's keys and values, uint8 ``[block_bytes]``."""
+        assert self._cache is not None, "the runner is closed"
+        return self._cache.read_block(block)
+
+    def write_block(self, block: int, data: BlockData) -> None:
+        """Put what :meth:`read_block` gave into a block."""
+        assert self._cache is not None, "the runner is closed"
+        self._cache.write_block(block, data)
+
     def close(self) -> None:
         """Give weights and cache back."""
         self._program = None
+        self._cache = None
 
 
 def _draw(

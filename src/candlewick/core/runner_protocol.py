@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from candlewick.core.batch import Batch
 from candlewick.core.grammar import TokenMasks
+from candlewick.core.kv_file import BlockData, Identity
 from candlewick.core.model_config import Pooling
 from candlewick.core.params import GenerationParams
 from candlewick.core.sampling import Sample, TokenSampler
@@ -71,6 +72,20 @@ class ModelRunner(Protocol):
 
         The samplers are not advanced: the engine calls ``accept`` for each token that it keeps.
         """
+
+    @property
+    def kv_identity(self) -> Identity:
+        """What keys and values depend on besides the tokens; may take seconds when first asked."""
+
+    @property
+    def block_bytes(self) -> int:
+        """Bytes of a block's keys and values."""
+
+    def read_block(self, block: int) -> BlockData:
+        """A copy of a block's keys and values, uint8 ``[block_bytes]``."""
+
+    def write_block(self, block: int, data: BlockData) -> None:
+        """Put what :meth:`read_block` gave into a block."""
 
     def close(self) -> None:
         """Give the memory back. Called once, after the last step."""
