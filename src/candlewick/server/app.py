@@ -23,6 +23,8 @@ from candlewick.server.access import HostCheck, admission
 from candlewick.server.access_log import REQUEST_ID, AccessLog
 from candlewick.server.config import ServerConfig
 from candlewick.server.openapi import describe_bodies
+from candlewick.server.pages import routes as pages
+from candlewick.server.pages.entrance import Entrance
 from candlewick.server.routes import (
     capabilities,
     chat_completions,
@@ -34,6 +36,7 @@ from candlewick.server.routes import (
     messages,
     models,
     responses,
+    sessions,
     tokens,
 )
 from candlewick.server.services import Services
@@ -88,8 +91,13 @@ def create_app(model: AsyncLLM | Services, *, model_names: Sequence[str] = (), *
     version_one = APIRouter(prefix="/v1", dependencies=[Depends(admission(config))], responses=_ERRORS)
     for route in VERSION_ONE:
         version_one.include_router(route.routes(services))
+    entrance = Entrance(config.api_keys, config.allowed_origins)
+    people = APIRouter(prefix="/v1", dependencies=[Depends(entrance.require())], responses=_ERRORS)
+    people.include_router(sessions.routes(services))
     app.include_router(health.routes(services))
     app.include_router(version_one)
+    app.include_router(people)
+    app.include_router(pages.routes(services, entrance))
     describe_bodies(app)
     if config.allowed_origins:
         app.add_middleware(

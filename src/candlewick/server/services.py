@@ -5,6 +5,8 @@ Everything is made by whoever makes the application, who also closes it.
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from candlewick.responses.api import ResponsesService
     from candlewick.responses.mcp.configuration import MCPServerConfiguration
     from candlewick.responses.mcp.servers import MCPServers
+    from candlewick.sessions import SessionManager
     from candlewick.store.database import Database
 
 
@@ -54,10 +57,26 @@ class Services:
         """Services of one model, which the caller keeps and closes."""
         return cls(ModelRegistry.of(llm, model_names), config or ServerConfig())
 
+    @cached_property
+    def sessions(self) -> SessionManager:
+        """The conversations that last, made when somebody first asks for them."""
+        from candlewick.responses import ResponsesSession
+        from candlewick.sessions import ModelAnswering, SessionManager
+        from candlewick.store import Database
+
+        @asynccontextmanager
+        async def use(name: str | None) -> AsyncIterator[ResponsesSession]:
+            async with self.models.using(name) as model:
+                yield ResponsesSession(model.llm)
+
+        return SessionManager(self.database or Database.open(), ModelAnswering(use))
+
     async def close(self) -> None:
         """Close what the application was given to own: the models that it loaded, and the database."""
         if "responses" in self.__dict__:
             await self.responses.close()
+        if "sessions" in self.__dict__:
+            await self.sessions.close()
         if "tool_servers" in self.__dict__:
             await self.tool_servers.close()
         await self.models.close()

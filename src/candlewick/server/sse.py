@@ -32,10 +32,15 @@ GOODBYE_SECONDS = 5.0
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
 
 
-def frame(payload: Any, event: str | None = None) -> bytes:
-    """One event with ``payload`` as JSON, which holds no line break: one data line is enough."""
+def frame(payload: Any, event: str | None = None, id: str | None = None) -> bytes:
+    """One event with ``payload`` as JSON, which holds no line break: one data line is enough.
+
+    A client that comes back names the last ``id`` that it has seen.
+    """
     data = f"data: {_encode(payload)}\n\n"
-    return (data if event is None else f"event: {event}\n{data}").encode()
+    name = "" if event is None else f"event: {event}\n"
+    number = "" if id is None else f"id: {id}\n"
+    return f"{name}{number}{data}".encode()
 
 
 class EventStream(Response):

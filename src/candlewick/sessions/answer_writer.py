@@ -53,7 +53,8 @@ class AnswerWriter:
         self._entry = entry
         self._clock = clock
         self._next_part_id = entry.next_part_id()
-        self._thinking_since = 0.0
+        self._first_token_at: float | None = None
+        self._num_tokens = 0
 
     def accept(self, event: ConversationEvent, number: int) -> None:
         """Write one event; those that change nothing in the entry are passed over."""
@@ -62,15 +63,16 @@ class AnswerWriter:
                 self._entry.model = event.model
                 self._entry.version = number
             case ThinkingStart():
-                self._thinking_since = self._clock()
-                self._add(ThinkingPart(id=self._new_id()), number)
+                self._add(self._new_thinking(), number)
             case ThinkingToken():
-                thinking = self._last(ThinkingPart) or self._add(ThinkingPart(id=self._new_id()), number)
+                self._count_token()
+                thinking = self._last(ThinkingPart) or self._add(self._new_thinking(), number)
                 thinking.text += event.text
                 thinking.version = number
             case ThinkingEnd():
                 self._end_thinking(number)
             case ResponseToken():
+                self._count_token()
                 self._drop_void_calls(number)
                 text = self._last(TextPart) or self._add(TextPart(id=self._new_id()), number)
                 text.text += event.text
@@ -78,6 +80,7 @@ class AnswerWriter:
             case ToolCallStart():
                 self._add(ToolPart(id=self._new_id(), call_id=event.id, name=event.name), number)
             case ToolCallArguments():
+                self._count_token()
                 # Arguments name their call by its index in the turn only; one call is written at a time.
                 call = self._last(ToolPart)
                 if call is not None:
@@ -162,7 +165,7 @@ class AnswerWriter:
     def _end_thinking(self, number: int) -> None:
         part = next((p for p in self._entry.parts if isinstance(p, ThinkingPart) and p.seconds is None), None)
         if part is not None:
-            part.seconds, part.version = self._clock() - self._thinking_since, number
+            part.seconds, part.version = self._clock() - part.began, number
 
     def _drop_void_calls(self, number: int) -> None:
         kept = [
@@ -186,6 +189,19 @@ class AnswerWriter:
         self._entry.parts.append(part)
         self._entry.version = number
         return part
+
+    def pace(self) -> tuple[int, float]:
+        """About how many tokens were written, and in how many seconds since the first one."""
+        since = 0.0 if self._first_token_at is None else self._clock() - self._first_token_at
+        return self._num_tokens, since
+
+    def _count_token(self) -> None:
+        self._num_tokens += 1
+        if self._first_token_at is None:
+            self._first_token_at = self._clock()
+
+    def _new_thinking(self) -> ThinkingPart:
+        return ThinkingPart(id=self._new_id(), began=self._clock())
 
     def _new_id(self) -> int:
         self._next_part_id += 1

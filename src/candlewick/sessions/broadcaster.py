@@ -53,7 +53,7 @@ class Broadcaster:
     def publish(self, name: str, data: JSON) -> int:
         """Append an event, wake who waits, and give the event's number."""
         self.number += 1
-        self._log.append(Published(self._id_of(self.number), name, data))
+        self._log.append(Published(self.id_of(self.number), name, data))
         self._wake()
         return self.number
 
@@ -64,7 +64,7 @@ class Broadcaster:
 
     @property
     def last_id(self) -> str:
-        return self._id_of(self.number)
+        return self.id_of(self.number)
 
     async def listen(
         self,
@@ -86,7 +86,7 @@ class Broadcaster:
             while True:
                 if seen is None or not self._oldest - 1 <= seen <= self.number:
                     seen = self.number
-                    yield Published(self._id_of(seen), SNAPSHOT, snapshot())
+                    yield Published(self.id_of(seen), SNAPSHOT, snapshot())
                 elif seen < self.number:
                     event = self._log[seen - self.number]
                     seen += 1
@@ -122,12 +122,13 @@ class Broadcaster:
         is_ours = life == self._life and number.isascii() and number.isdigit() and len(number) < 20
         return int(number) if is_ours else None
 
+    def id_of(self, number: int) -> str:
+        """What a listener that has seen ``number`` events names."""
+        return f"{self._life}-{number}"
+
     @property
     def _oldest(self) -> int:
         return self.number - len(self._log) + 1
-
-    def _id_of(self, number: int) -> str:
-        return f"{self._life}-{number}"
 
     def _wake(self) -> None:
         self._news.set()

@@ -36,11 +36,12 @@ class TextPart(_Part):
 
 @dataclass(kw_only=True)
 class ThinkingPart(_Part):
-    """``seconds`` is how long it took, ``None`` while it lasts."""
+    """``seconds`` is how long it took, ``None`` while it lasts; ``began`` is the writer's clock, not stored."""
 
     kind: ClassVar[str] = "thinking"
     text: str = ""
     seconds: float | None = None
+    began: float = field(default=0.0, compare=False)
 
     def to_json(self) -> dict[str, Any]:
         return {"kind": self.kind, "text": self.text, "seconds": self.seconds}

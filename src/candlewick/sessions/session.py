@@ -52,6 +52,8 @@ class Session:
         self._answering = answering
         self._changes = asyncio.Lock()
         self._writing: Entry | None = None
+        self._writer: AnswerWriter | None = None
+        self._shown_at = 0
         self._reading: asyncio.Task[None] | None = None
         self._answer: asyncio.Task[None] | None = None
         self._approvals: dict[str, asyncio.Future[bool]] = {}
@@ -78,6 +80,15 @@ class Session:
     def writing(self) -> str | None:
         """The entry of the answer that is being written."""
         return self._writing.id if self._writing else None
+
+    @property
+    def shown_at(self) -> int:
+        """The number of the event that switched branches last; before it, other entries were shown."""
+        return self._shown_at
+
+    def pace(self) -> tuple[int, float] | None:
+        """Tokens and seconds of the answer that is being written; see :meth:`AnswerWriter.pace`."""
+        return self._writer.pace() if self._writer and self._writing else None
 
     def summary(self) -> dict[str, Any]:
         return summary(self._record, writing=self.writing)
@@ -148,7 +159,7 @@ class Session:
             self._require_rest()
             self.tree.show(entry_id)
             await self._save(replace(self._record, head=self.tree.head))
-            self.broadcaster.publish("shown", {"head": self.tree.head})
+            self._shown_at = self.broadcaster.publish("shown", {"head": self.tree.head})
 
     async def rename(self, title: str) -> None:
         """
@@ -242,7 +253,7 @@ class Session:
 
     async def _read(self, answer: Entry, messages: Sequence[Message]) -> None:
         """The events of the answer, into the entry and to the listeners."""
-        writer = AnswerWriter(answer)
+        writer = self._writer = AnswerWriter(answer)
         try:
             async with aclosing(self._answering(messages, self.settings, self._approval)) as events:
                 async for event in events:
