@@ -88,11 +88,13 @@ def serving(model: str, threads: int) -> Iterator[str]:
         model,
         "--threads",
         str(threads),
+        "--access-log",
+        "off",
     ]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         told = ""
-        while "startup complete" not in told:
+        while "is ready after" not in told:
             line = process.stderr.readline()
             assert line, told
             told += line

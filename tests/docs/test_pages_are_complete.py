@@ -91,7 +91,7 @@ def test_every_option_of_the_command_line_is_named() -> None:
     typer = pytest.importorskip("typer", reason="needs the cli extra")
     from candlewick.cli.app import app
 
-    text = read("docs/COMMAND_LINE.md")
+    text = read("docs/COMMAND_LINE.md") + read("docs/CONFIGURATION.md")
     for name, command in typer.main.get_command(app).commands.items():
         options = [
             option for parameter in command.params for option in parameter.opts + parameter.secondary_opts
@@ -100,6 +100,19 @@ def test_every_option_of_the_command_line_is_named() -> None:
         expected = [option for option in options if option.startswith("-")] + variables
         assert f"## {name}\n" in text
         assert unnamed({*expected} - {"--help"}, text) == []
+
+
+def test_the_tables_of_settings_are_those_of_the_code() -> None:
+    from candlewick.server.config import ServeConfig
+    from candlewick.server.settings import settings_of
+
+    rows = [line for line in read("docs/CONFIGURATION.md").splitlines() if line.startswith("| `--")]
+    expected = []
+    for each in settings_of(ServeConfig):
+        default = ", ".join(each.default) if each.many else each.default
+        about = each.help if default in (None, "") else f"{each.help} Default: `{default}`."
+        expected.append(f"| `{each.flag}` | `{each.variable}` | `{each.name}` | {about} |")
+    assert sorted(rows) == sorted(expected)
 
 
 def test_every_command_of_a_conversation_is_named() -> None:
@@ -124,8 +137,8 @@ def test_every_route_field_and_code_of_the_server_is_named() -> None:
     text = read("docs/SERVER.md")
     assert [route for route in routes if f"`{route}`" not in text] == []
     assert unnamed([*fields, *codes], text) == []
-    arguments = [*inspect.signature(create_app).parameters, *field_names(ServerConfig)]
-    assert unnamed(arguments, read("LIBRARY_API.md")) == []
+    assert unnamed(inspect.signature(create_app).parameters, read("LIBRARY_API.md")) == []
+    assert unnamed(field_names(ServerConfig), read("docs/CONFIGURATION.md")) == []
 
 
 def test_every_dependency_has_a_reason() -> None:

@@ -31,6 +31,12 @@ from candlewick.core.tokenizer import Tokenizer
 Progress = Callable[[str, int, int], None]
 
 
+def model_name_of(reference: str | Path) -> str:
+    """What a model is called unless told otherwise: its file's name, or the reference itself."""
+    path = Path(reference)
+    return path.stem if path.suffix == ".gguf" else str(reference)
+
+
 class _Model:
     """What both faces share: an engine, and how to talk to it."""
 
@@ -58,8 +64,7 @@ class _Model:
             InvalidRequestError: an option is out of range.
         """
         engine = InferenceEngine.load(model, EngineConfig(**engine_config), progress)
-        name = Path(model).stem if Path(model).suffix == ".gguf" else str(model)
-        self._use(engine, name, chat_template, tool_format)
+        self._use(engine, model_name_of(model), chat_template, tool_format)
 
     @classmethod
     def from_engine(

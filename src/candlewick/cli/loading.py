@@ -7,17 +7,19 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, DownloadColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
 
 if TYPE_CHECKING:
-    from candlewick.chat.llm import LLM, AsyncLLM
+    from candlewick.chat.llm import LLM, AsyncLLM, Progress
+    from candlewick.core.config import EngineConfig
 
 
 class LoadingBar:
     """A bar on standard error for each stage, gone at the end; nothing where that is no terminal."""
 
     def __init__(self) -> None:
-        self._progress = Progress(
+        self._progress = RichProgress(
             TextColumn("{task.description}"),
             BarColumn(),
             DownloadColumn(),
@@ -34,6 +36,10 @@ class LoadingBar:
             self._stages[stage] = self._progress.add_task(stage, total=total)
         self._progress.update(self._stages[stage], completed=done, total=total)
 
+    def stop(self) -> None:
+        """Take the bar away; it may be called again."""
+        self._progress.stop()
+
     def __enter__(self) -> Self:
         self._progress.start()
         return self
@@ -41,7 +47,7 @@ class LoadingBar:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._progress.stop()
+        self.stop()
 
 
 def load_llm(reference: str, *, threads: int | None = None, context: int | None = None) -> LLM:
@@ -58,9 +64,8 @@ def load_llm(reference: str, *, threads: int | None = None, context: int | None 
         return LLM(reference, progress=bar.update, num_threads=threads, max_context=context)
 
 
-def load_async_llm(reference: str, *, threads: int | None = None, context: int | None = None) -> AsyncLLM:
-    """The same for an event loop; see :func:`load_llm`."""
+def load_async_llm(reference: str, engine: EngineConfig, progress: Progress) -> AsyncLLM:
+    """The model that ``reference`` means, for an event loop; see :func:`load_llm` for errors."""
     from candlewick.chat.llm import AsyncLLM
 
-    with LoadingBar() as bar:
-        return AsyncLLM(reference, progress=bar.update, num_threads=threads, max_context=context)
+    return AsyncLLM(reference, progress=progress, **vars(engine))

@@ -1,14 +1,17 @@
-"""``candlewick serve``: the model for programs that speak HTTP."""
+"""``candlewick serve``: models for programs that speak HTTP."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import ipaddress
-import signal
+import os
 import socket
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,87 +21,65 @@ from rich.panel import Panel
 
 from candlewick.cli import loading, options
 from candlewick.core.errors import CandlewickError
+from candlewick.server.config import ServeConfig
+from candlewick.server.settings import Setting, read_settings, settings_of, show_settings
 
 if TYPE_CHECKING:
-    from candlewick.chat.llm import AsyncLLM
-
-GRACE_SECONDS = 10
-"""How long running answers may go on after the server was told to stop."""
+    from candlewick.chat.llm import AsyncLLM, Progress
+    from candlewick.core.config import EngineConfig
 
 
 class ServeError(CandlewickError):
     """The server can't start."""
 
 
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", envvar="CANDLEWICK_CONFIG", help="A TOML file of settings."),
+]
+ShowConfig = Annotated[
+    bool, typer.Option("--show-config", help="Print every setting and where it comes from, and end.")
+]
+
+
 def serve(
-    model: options.ModelReference = "builtin",
-    host: Annotated[
-        str, typer.Option("--host", help="Address to listen on.", envvar="CANDLEWICK_HOST")
-    ] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option("--port", "-p", help="0 takes a free one.", envvar="CANDLEWICK_PORT")
-    ] = 8000,
-    name: Annotated[
-        list[str] | None, typer.Option("--name", help="Name for clients to ask for; may be given again.")
-    ] = None,
-    api_key: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--api-key", help="Let in only who bears it; may be given again.", envvar="CANDLEWICK_API_KEY"
-        ),
-    ] = None,
-    allow_host: Annotated[
-        list[str] | None,
-        typer.Option("--allow-host", help="A name by which this server may be called; '*' for any."),
-    ] = None,
-    allow_origin: Annotated[
-        list[str] | None, typer.Option("--allow-origin", help="A web page that may call from a browser.")
-    ] = None,
-    threads: options.Threads = None,
-    context: options.Context = None,
-    debug: options.Debug = False,
+    config: Config = None, show_config: ShowConfig = False, debug: options.Debug = False, **given: Any
 ) -> None:
-    """Serve a model over HTTP, in the form of OpenAI's Chat Completions."""
-    uvicorn, create_app = _server_parts()
+    """Serve models over HTTP, in the form of OpenAI's and Anthropic's protocols."""
+    given = {name: value for name, value in given.items() if value}
+    settings, sources = read_settings(ServeConfig, given, os.environ, config)
+    if show_config:
+        print(show_settings(settings, sources))
+        return
+    serving = _server_parts()
     # The port first: nobody wants to wait for a model and then hear that the port is taken.
-    with _unwinding_on_termination(), _listen(host, port) as listener:
-        llm = loading.load_async_llm(model, threads=threads, context=context)
-        try:
-            app = create_app(
-                llm,
-                model_names=name or (),
-                api_keys=api_key or (),
-                allowed_hosts=allow_host or (),
-                allowed_origins=allow_origin or (),
-            )
-            _say_hello(listener, llm, name, has_key=bool(api_key))
-            config = uvicorn.Config(app, log_level="info", timeout_graceful_shutdown=GRACE_SECONDS)
-            with contextlib.suppress(KeyboardInterrupt):  # which uvicorn raises again after its shutdown
-                uvicorn.Server(config).run(sockets=[listener])
-        finally:
-            asyncio.run(llm.close())
+    with _listen(settings.host, settings.port) as listener, loading.LoadingBar() as bar:
+        services = serving.make_services(settings, load=_load, on_progress=bar.update)
+        serving.log_to_standard_error(settings)
+        start = time.perf_counter()
+
+        def ready() -> None:
+            bar.stop()
+            name = services.models.names[0]
+            print(f"{name} is ready after {time.perf_counter() - start:.1f} s", file=sys.stderr, flush=True)
+
+        _say_hello(listener, settings, services.models.names)
+        with contextlib.suppress(KeyboardInterrupt):
+            asyncio.run(serving.serve(services, settings, listener, ready))
 
 
-@contextlib.contextmanager
-def _unwinding_on_termination() -> Iterator[None]:
-    """End by unwinding on SIGTERM, so that the model is closed; uvicorn sends it again after its shutdown."""
-    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
+def _load(reference: str, engine: EngineConfig, progress: Progress) -> AsyncLLM:
+    return loading.load_async_llm(reference, engine, progress)
+
+
+def _server_parts() -> Any:
     try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _server_parts() -> tuple[Any, Any]:
-    try:
-        import uvicorn
-
-        from candlewick.server import create_app
+        from candlewick.server import serving
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("candlewick"):
             raise
         raise ServeError(f"the server needs {error.name}: pip install 'candlewick[server]'") from None
-    return uvicorn, create_app
+    return serving
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -112,18 +93,53 @@ def _listen(host: str, port: int) -> socket.socket:
         ) from None
 
 
-def _say_hello(listener: socket.socket, llm: AsyncLLM, names: list[str] | None, *, has_key: bool) -> None:
+def _say_hello(listener: socket.socket, settings: ServeConfig, names: tuple[str, ...]) -> None:
     host, port = listener.getsockname()[:2]
     address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    has_key = bool(settings.api_keys or settings.api_key_file)
     lines = [
-        f"model    {escape(', '.join(names or [llm.model_name]))}",
+        f"models   {escape(', '.join(names))}",
         f"address  {address}/v1",
         f"health   {address}/health",
+        f"metrics  {address}/metrics",
         f"API      {address}/docs",
         f"keys     {'wanted' if has_key else 'none'}",
+        f"store    {'a database' if settings.database else 'none, nothing is kept'}",
     ]
     if not has_key and not ipaddress.ip_address(host).is_loopback:
         lines.append(
-            "[yellow]Everybody who reaches this address may use the model; --api-key shuts them out.[/]"
+            "[yellow]Everybody who reaches this address may use the models; --api-key shuts them out.[/]"
         )
     Console(file=sys.stderr, highlight=False).print(Panel("\n".join(lines), title="Candlewick", expand=False))
+
+
+def _with_options(command: Callable[..., None], settings: list[Setting]) -> Callable[..., None]:
+    """``command`` with an option for each setting; all of them are texts, which the settings read themselves."""
+    own = [
+        each.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for each in inspect.signature(command, eval_str=True).parameters.values()
+        if each.name != "given"
+    ]
+    parameters = [_option(each) for each in settings]
+    command.__signature__ = inspect.Signature([*parameters, *own])  # type: ignore[attr-defined]
+    return command
+
+
+def _option(setting: Setting) -> inspect.Parameter:
+    flags = [setting.flag, *_SHORT.get(setting.name, ())]
+    about = f"{setting.help} May be given again." if setting.many else setting.help
+    if setting.default not in (None, ()):
+        shown = ", ".join(setting.default) if setting.many else setting.default
+        about += f" \\[default: {shown}]"
+    metavar = "|".join(setting.choices) or {int: "NUMBER", float: "NUMBER"}.get(setting.kind, "TEXT")
+    annotation: Any = list[str] if setting.many else str
+    return inspect.Parameter(
+        setting.name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[annotation | None, typer.Option(*flags, help=about, metavar=metavar)],
+    )
+
+
+_SHORT = {"models": ("-m",), "port": ("-p",)}
+serve = _with_options(serve, settings_of(ServeConfig))

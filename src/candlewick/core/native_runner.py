@@ -251,6 +251,12 @@ def _pool_size(model: ModelConfig, config: EngineConfig, max_context: int) -> tu
     return num_blocks, min(max_context, num_blocks * BLOCK_SIZE)
 
 
+def kv_pool_bytes(model: ModelConfig, config: EngineConfig) -> int:
+    """Bytes that the pool of keys and values would have if the model were loaded now."""
+    max_context = min(config.max_context or model.context_length, model.context_length)
+    return _pool_size(model, config, max_context)[0] * kv_block_bytes(model, config.kv_cache_type)
+
+
 class _Lowering:
     """One pass over the traced ops. Values live where the plan says; quantised copies are made once a value."""
 

@@ -14,10 +14,11 @@ import uuid
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Literal
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from candlewick.server.config import AccessLogForm
 
 LOGGER = logging.getLogger("candlewick.access")
 REQUEST_ID = "x-request-id"
@@ -90,9 +91,6 @@ class AccessLog:
                 bytes_sent=bytes_sent,
             )
             LOGGER.info("%s", record)
-
-
-AccessLogForm = Literal["text", "json", "off"]
 
 
 class AccessFormatter(logging.Formatter):

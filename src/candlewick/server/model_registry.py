@@ -34,8 +34,8 @@ class ModelSource:
     """The first is the one that answers carry."""
     load: Callable[[Progress], AsyncLLM]
     """Loads the model, in a worker thread; an exception that the progress function raises ends it."""
-    measure: Callable[[], int]
-    """Bytes of memory that the model will take; called in a worker thread."""
+    measure: Callable[[Progress], int]
+    """Bytes of memory that the model will take, likewise in a worker thread."""
 
 
 @dataclass(frozen=True)
@@ -150,6 +150,11 @@ class ModelRegistry:
             entry.last_used = time.monotonic()
             self._released.set()
 
+    async def load(self, name: str | None = None) -> None:
+        """Load the model called ``name`` before anybody asks for it; errors as for :meth:`using`."""
+        async with self.using(name):
+            pass
+
     def statuses(self) -> list[ModelStatus]:
         """Every model's status, in the order of the sources."""
         return [_status(entry) for entry in self._entries]
@@ -222,7 +227,7 @@ class ModelRegistry:
         limit = self.memory_limit_bytes
         if limit is None:
             return
-        entry.memory_bytes = needed = await asyncio.to_thread(source.measure)
+        entry.memory_bytes = needed = await asyncio.to_thread(source.measure, partial(self._report, entry))
         if needed > limit:
             raise ModelLoadError(
                 entry.names[0], "memory", f"needs {needed} bytes, and all models together may take {limit}"
