@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test lint tests kernel-tests install install-tests format wheel clean
+.PHONY: demo test lint tests kernel-tests kernel-tests-arm install install-tests format wheel clean
 
 demo: $(VENV)/installed
 	$(BIN)/candlewick run "What is 17 + 25?"
@@ -45,6 +45,14 @@ kernel-tests:
 	  $(if $(SANITIZE),-DCMAKE_CXX_FLAGS="-g -fsanitize=$(SANITIZE)" -DCANDLEWICK_OPTIMIZATION=-O1)
 	cmake --build build/kernel-tests$(SANITIZE) --parallel
 	build/kernel-tests$(SANITIZE)/kernel_tests
+
+# The same for 64-bit Arm, with Debian's cross compiler (g++-aarch64-linux-gnu) and emulator (qemu-user-static).
+kernel-tests-arm:
+	cmake -S . -B build/kernel-tests-arm -DCMAKE_BUILD_TYPE=Release -DCANDLEWICK_BUILD_TESTS=ON \
+	  -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 \
+	  -DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++ -DCMAKE_EXE_LINKER_FLAGS=-static
+	cmake --build build/kernel-tests-arm --parallel
+	qemu-aarch64-static build/kernel-tests-arm/kernel_tests
 
 format:
 	$(BIN)/ruff check --fix .

@@ -3,6 +3,11 @@
 
 #include "isa/kernels.h"
 
+#if defined(CANDLEWICK_ARM) && defined(__linux__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
+
 #if defined(CANDLEWICK_AMX)
 #include <cpuid.h>
 #include <sys/syscall.h>
@@ -44,6 +49,22 @@ bool has_amx() {
 }    // namespace
 #endif
 
+#if defined(CANDLEWICK_ARM)
+extern const Kernels neon_kernels;
+
+namespace {
+
+bool has_dot_products() {
+#if defined(__linux__)
+    return getauxval(AT_HWCAP) & HWCAP_ASIMDDP;
+#else
+    return true;    // Apple's processors all have them
+#endif
+}
+
+}    // namespace
+#endif
+
 const Kernels* const* available_kernels() {
     struct List {
         const Kernels* entries[5] = {};
@@ -56,6 +77,9 @@ const Kernels* const* available_kernels() {
 #if defined(CANDLEWICK_X86)
             if (has_avx512()) entries[count++] = &avx512_kernels;
             if (has_avx2()) entries[count++] = &avx2_kernels;
+#endif
+#if defined(CANDLEWICK_ARM)
+            if (has_dot_products()) entries[count++] = &neon_kernels;
 #endif
             entries[count] = &scalar_kernels;
         }

@@ -1,6 +1,6 @@
 // The specification of the vector type that every kernel is written over: 16 lanes, one operation after the other.
 //
-// Each instruction set has a struct with the same members (scalar.h, avx2.h, avx512.h); a kernel is a template over it.
+// Each instruction set has a struct with the same members (scalar.h, avx2.h, avx512.h, neon.h); a kernel is a template over it.
 // All members are exact IEEE operations or exact integer operations, so every instruction set gives the same bits.
 #pragma once
 

@@ -67,6 +67,7 @@ inline std::vector<const Kernels*> all_kernels() {
 inline const Kernels& specification() { return *all_kernels().back(); }
 
 void test_rows();
+void test_linear();
 void test_attention();
 void test_sampling();
 

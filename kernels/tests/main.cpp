@@ -8,6 +8,7 @@ int main() {
     using namespace candlewick::tests;
     for (const candlewick::Kernels* kernels : all_kernels()) std::printf("instruction set: %s\n", kernels->name);
     test_rows();
+    test_linear();
     test_attention();
     test_sampling();
     std::printf("%d checks, %d failed\n", results().checks, results().failures);
