@@ -1,0 +1,40 @@
+"""Other people's libraries against a real server.
+
+They want environments of their own: install the dependency group ``clients`` beside Candlewick, and run
+``pytest -m clients``. What is not installed is skipped.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("fastapi", reason="needs the server extra")
+pytest.importorskip("uvicorn", reason="needs the server extra")
+
+TESTS = Path(__file__).parents[1]
+sys.path[:0] = [str(TESTS / "openai"), str(TESTS / "server")]
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    """A server whose model calls ``get_weather`` and then repeats the tool's result."""
+    from running_server import running
+    from scripted_llm import Call, ScriptedLLM, text_answer, tool_answer
+
+    from candlewick.server import create_app
+
+    def script(call: Call) -> Any:
+        last = call.messages[-1]
+        if last["role"] == "tool":
+            return text_answer("It is ", str(last["content"]), ".")
+        assert call.tools
+        assert call.tools[0]["function"]["name"] == "get_weather"
+        return tool_answer(("call12345", "get_weather", ['{"city"', ': "Ulm"}']))
+
+    with running(create_app(ScriptedLLM(script))) as base:
+        yield base
