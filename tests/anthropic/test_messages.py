@@ -183,9 +183,19 @@ async def test_a_plain_answer_is_what_the_stream_tells() -> None:
     ]
 
 
+async def test_one_call_at_a_time_and_none() -> None:
+    llm = replaying(*tool_answer(("c1", "weather", ["{}"]), ("c2", "weather", ["{}"])))
+    one = {"tools": [TOOL], "tool_choice": {"type": "auto", "disable_parallel_tool_use": True}}
+    message = await AnthropicAdapter(llm).message(MINIMAL | one)
+    assert [block["id"] for block in message["content"]] == ["c1"]
+    assert (await called_with(tools=[TOOL], tool_choice={"type": "none"})).tools is None
+
+
 async def test_answers_that_end_early() -> None:
     told = await events_of(Start("a", "m"), ResponseToken("x"), Complete("length"))
     assert told[-2]["delta"]["stop_reason"] == "max_tokens"
+    told = await events_of(Start("a", "m"), ResponseToken("x"), Complete("stop", stop_string="END"))
+    assert told[-2]["delta"] == {"stop_reason": "stop_sequence", "stop_sequence": "END"}
     with pytest.raises(EngineClosed):
         await events_of(Start("a", "m"), ResponseToken("x"), Complete("cancelled"))
 

@@ -49,7 +49,9 @@ def test_a_stop_string_across_pieces() -> None:
     stop_filter = StopStringFilter(["\n\nUser:"])
     assert stop_filter.push("Hello\n") == ("Hello", False)
     assert stop_filter.push("\nUs") == ("", False)
+    assert stop_filter.matched is None
     assert stop_filter.push("er: hi") == ("", True)
+    assert stop_filter.matched == "\n\nUser:"
 
 
 def test_a_false_alarm_is_shown_in_full() -> None:

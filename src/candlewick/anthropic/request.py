@@ -118,6 +118,11 @@ class _Conversation(WireRequest):
                 raise InvalidRequestError("tool_choice 'any' needs tools", "tool_choice.type")
             if choice.name is not None and choice.name not in names:
                 raise InvalidRequestError(f"there is no tool {choice.name!r}", "tool_choice.name")
+            if choice.type in ("any", "tool"):
+                raise InvalidRequestError(
+                    "tool_choice can only be 'auto' or 'none': a forced call is not supported yet",
+                    "tool_choice.type",
+                )
         if self.thinking is not None and (self.thinking.type == "enabled") != (
             self.thinking.budget_tokens is not None
         ):
@@ -130,8 +135,14 @@ class _Conversation(WireRequest):
         return to_messages(self.messages, text_of(self.system))
 
     def offered_tools(self) -> list[Tool] | None:
-        """The tools that the model may call."""
+        """The tools that the model may call: none when ``tool_choice`` says so."""
+        if self.tool_choice is not None and self.tool_choice.type == "none":
+            return None
         return [tool.to_tool() for tool in self.tools or ()] or None
+
+    def allows_several_calls(self) -> bool:
+        """Whether an answer may hold more than one call."""
+        return not (self.tool_choice and self.tool_choice.disable_parallel_tool_use)
 
     def thinking_mode(self) -> Thinking:
         """As in the protocol, a model thinks when it is asked to."""

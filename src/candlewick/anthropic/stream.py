@@ -88,7 +88,7 @@ class StreamWriter:
                 for piece in self._pieces:
                     yield self._delta({"type": "input_json_delta", "partial_json": piece})
                 yield from self._stop()
-            case Complete(reason=reason, usage=usage):
+            case Complete(reason=reason, usage=usage, stop_string=stop_string):
                 if reason == "cancelled":
                     raise EngineClosed(
                         "the answer was cancelled before it was complete; send the request again"
@@ -96,7 +96,12 @@ class StreamWriter:
                 yield from self._stop()
                 yield {
                     "type": "message_delta",
-                    "delta": {"stop_reason": _STOP_REASONS[reason], "stop_sequence": None},
+                    "delta": {
+                        "stop_reason": "stop_sequence"
+                        if reason == "stop" and stop_string is not None
+                        else _STOP_REASONS[reason],
+                        "stop_sequence": stop_string,
+                    },
                     "usage": _usage(usage),
                 }
                 yield {"type": "message_stop"}

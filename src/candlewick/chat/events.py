@@ -115,6 +115,8 @@ class Complete(_Event):
     usage: Usage = field(default_factory=Usage)
     timings: Timings = field(default_factory=Timings)
     token_ids: tuple[int, ...] = field(default=(), repr=False, kw_only=True)
+    stop_string: str | None = field(default=None, kw_only=True)
+    """Which of ``GenerationParams.stop`` ended the answer, if one did."""
 
     def to_json(self) -> dict[str, Any]:
         """As of every event, without the token ids, which grow with the conversation."""

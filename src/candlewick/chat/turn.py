@@ -104,6 +104,7 @@ class Turn:
             replace(output.usage or Usage(), reasoning_tokens=choice.reasoning_tokens),
             output.timings or Timings(),
             token_ids=(*self.prompt_ids, *choice.token_ids),
+            stop_string=output.stop_string,
             choice=output.index,
         )
 

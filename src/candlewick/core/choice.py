@@ -148,6 +148,7 @@ class Choice:
             logprob=None if sample is None else sample.logprob,
             top_logprobs=() if sample is None else sample.top_logprobs,
             finish_reason=finish_reason,
+            stop_string=self._stop_filter.matched,
             usage=self._usage() if finish_reason else None,
             timings=self._timings(now) if finish_reason else None,
         )

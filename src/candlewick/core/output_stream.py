@@ -35,9 +35,11 @@ class Output:
     top_logprobs: tuple[tuple[int, float], ...] = ()
     """``(token id, log-probability)`` of the most likely tokens, as many as asked for."""
     finish_reason: FinishReason | None = None
-    """Set on the last output of the choice, and so are the next two."""
+    """Set on the last output of the choice, and so are ``usage`` and ``timings``."""
     usage: Usage | None = None
     timings: Timings | None = None
+    stop_string: str | None = None
+    """Which of ``GenerationParams.stop`` ended the choice, if one did."""
 
 
 class EndOfStreamError(Exception):

@@ -17,6 +17,8 @@ class StopStringFilter:
 
     def __init__(self, stop_strings: Sequence[str]) -> None:
         self._stop_strings = tuple(stop_strings)
+        self.matched: str | None = None
+        """The stop string that ended the text."""
         self._held = ""  # the longest end of the text so far that may be the beginning of a stop string
 
     def push(self, text: str) -> tuple[str, bool]:
@@ -24,8 +26,8 @@ class StopStringFilter:
         if not self._stop_strings:
             return text, False
         text = self._held + text
-        cut = self._first_stop(text)
-        if cut is not None:
+        if found := self._first_stop(text):
+            cut, self.matched = found
             self._held = ""
             return text[:cut], True
         visible = len(text) - self._longest_beginning(text)
@@ -37,10 +39,11 @@ class StopStringFilter:
         held, self._held = self._held, ""
         return held
 
-    def _first_stop(self, text: str) -> int | None:
-        """Where the winning stop string begins."""
+    def _first_stop(self, text: str) -> tuple[int, str] | None:
+        """Where the winning stop string begins, and which it is."""
         starts = [(stop, text.find(stop)) for stop in self._stop_strings]
-        return min(((start + len(stop), start) for stop, start in starts if start >= 0), default=(0, None))[1]
+        ends = [(start + len(stop), start, stop) for stop, start in starts if start >= 0]
+        return min(ends)[1:] if ends else None
 
     def _longest_beginning(self, text: str) -> int:
         """Length of the longest end of ``text`` that is a proper beginning of a stop string."""
