@@ -105,11 +105,11 @@ def invent_vocabulary(writer: gguf.GGUFWriter, size: int) -> None:
     """Bytes, then made-up words: enough for a tokenizer, none of them ever seen in a text."""
     byte_characters = [*range(33, 127), *range(161, 173), *range(174, 256)]
     names = [chr(b) for b in byte_characters] + [chr(256 + i) for i in range(256 - len(byte_characters))]
-    names += [f"<unused{i}>" for i in range(size - len(names) - 1)] + ["<|end|>"]
+    names += ["ĠĠ", *(f"<unused{i}>" for i in range(size - len(names) - 2)), "<|end|>"]
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("llama-bpe")
     writer.add_token_list(names)
-    writer.add_token_types([1] * 256 + [5] * (size - 257) + [3])
+    writer.add_token_types([1] * 257 + [5] * (size - 258) + [3])
     writer.add_token_merges(["Ġ Ġ"])
     writer.add_bos_token_id(size - 1)
     writer.add_eos_token_id(size - 1)

@@ -220,6 +220,17 @@ def test_a_short_prompt_does_not_wait_behind_a_long_one() -> None:
     assert long.num_computed == 32 + 22
 
 
+def test_a_step_that_a_short_prompt_waits_for_is_short() -> None:
+    pool = Pool(Scheduler(128, max_running=8, max_step_tokens=512))
+    long = pool.add([2] * 1500, num_tokens=1)
+    assert shares(pool.step()) == {long: 512}
+    short = pool.add([3] * 10, num_tokens=1)
+    assert shares(pool.step()) == {long: 64, short: 10}
+    assert shares(pool.step()) == {long: 512}
+    medium = pool.add([4] * 100, num_tokens=1)
+    assert shares(pool.step()) == {long: 100, medium: 100}
+
+
 def test_short_prompts_do_not_stop_a_long_one() -> None:
     pool = Pool(Scheduler(64, max_running=4, max_step_tokens=32))
     long = pool.add([2] * 500, num_tokens=1)

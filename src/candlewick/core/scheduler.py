@@ -29,6 +29,9 @@ from candlewick.core.sequence import Sequence, SequenceState
 from candlewick.core.step_pacer import StepPacer
 
 _by_rank = attrgetter("rank")
+
+_LEAST_BESIDE_OTHERS = 64
+"""Tokens of the oldest prompt in a step that it shares; with fewer the processor would be used badly."""
 _NO_DRAFTS: Mapping[Sequence, ReadableSequence[int]] = {}
 
 
@@ -326,11 +329,15 @@ def _share(budget: int, prompts: list[Sequence]) -> list[ScheduledChunk]:
     """Divide ``budget`` tokens among prompts of one priority, given by age.
 
     Half is kept for the oldest so that it always gets on; the rest goes to the shortest first, so that a
-    short question does not wait behind a long document. What the others leave is the oldest's too.
+    short question does not wait behind a long document. What the others leave is the oldest's too, but not
+    more than they have themselves: the step should be over soon where somebody's first token depends on it.
     """
     if budget <= 0:
         return []
     oldest, *others = prompts
+    if others:
+        num_others = sum(sequence.num_pending for sequence in others)
+        budget = min(budget, num_others + max(num_others, _LEAST_BESIDE_OTHERS))
     kept = min(oldest.num_pending, (budget + 1) // 2)
     chunks = []
     for sequence in sorted(others, key=attrgetter("num_pending")):
