@@ -130,7 +130,7 @@ class PromptLookup:
 
 # Guesses are judged in classes: the more tokens agree, the more likely is the next one to.
 _CLASS_ENDS = (3, 5, 8, 16)
-_CLASS_PRIORS = (0.2, 0.4, 0.6, 0.75, 0.9)
+_CLASS_PRIORS = (0.15, 0.35, 0.55, 0.75, 0.9)
 _CLASS_OF = tuple(sum(agreeing >= end for end in _CLASS_ENDS) for agreeing in range(_CLASS_ENDS[-1] + 1))
 
 
