@@ -91,8 +91,8 @@ class FixedPacer(StepPacer):
         super().__init__(2.0)
         self.share = share
 
-    def allowance(self, num_decode_tokens: int) -> int:
-        return self.share if num_decode_tokens else NO_LIMIT
+    def allowance(self, num_decodes: int) -> int:
+        return self.share if num_decodes else NO_LIMIT
 
 
 class ArrivalsAndCancellations(RuleBasedStateMachine):

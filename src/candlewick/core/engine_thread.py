@@ -320,7 +320,7 @@ class EngineThread:
         started_at = time.thread_time()
         self._runner.execute(batch)
         seconds = time.thread_time() - started_at
-        self._pacer.record(step.num_decode_tokens, step.num_prompt_tokens, seconds)
+        self._pacer.record(step.num_decodes, step.num_prompt_tokens, seconds)
         if self._speculator is not None and batch.num_tokens == len(batch.logit_rows):
             self._speculator.observe(batch.num_tokens, seconds)
         self._num_drafts += sum(len(each.chunk.draft_ids) for each in drawing)

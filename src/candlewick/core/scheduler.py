@@ -64,11 +64,6 @@ class ScheduledStep:
     """How many of the chunks, the first ones, belong to sequences that decode."""
 
     @property
-    def num_decode_tokens(self) -> int:
-        """Tokens of the chunks that decode, guesses among them."""
-        return sum(chunk.num_rows for chunk in self.chunks[: self.num_decodes])
-
-    @property
     def num_prompt_tokens(self) -> int:
         """Tokens of the chunks that compute prompts, or again what was lost to a preemption."""
         return sum(chunk.num_tokens for chunk in self.chunks[self.num_decodes :])
@@ -312,7 +307,8 @@ class Scheduler:
         chunks: list[ScheduledChunk] = []
         num_decode_tokens = sum(chunk.num_rows for chunk in decodes)
         budget = self.max_step_tokens - num_decode_tokens
-        allowance = self.pacer.allowance(num_decode_tokens)
+        # By answers and not by tokens: how many guesses there are changes from step to step.
+        allowance = self.pacer.allowance(len(decodes))
         highest = decodes[0].sequence.priority if decodes else -inf
         prefills = [sequence for sequence in self.running if not sequence.decodes]
         for priority, equals in groupby(prefills, key=attrgetter("priority")):

@@ -29,7 +29,7 @@ _LEAST_SECONDS = 1e-9
 
 @dataclass(slots=True)
 class _Pace:
-    """What is known of steps with one number of tokens of running answers."""
+    """What is known of steps with one number of running answers."""
 
     quiet_seconds: float
     """Without prompts."""
@@ -48,38 +48,38 @@ class StepPacer:
         self.max_slowdown = max_slowdown
         self._paces: dict[int, _Pace] = {}
 
-    def allowance(self, num_decode_tokens: int) -> int:
-        """Most tokens of prompts beside ``num_decode_tokens`` of running answers.
+    def allowance(self, num_decodes: int) -> int:
+        """Most tokens of prompts beside ``num_decodes`` running answers.
 
         It is 0 now and then, for a step that measures how long the answers alone take.
         """
-        if num_decode_tokens == 0 or self.max_slowdown == inf:
+        if num_decodes == 0 or self.max_slowdown == inf:
             return NO_LIMIT
-        pace = self._paces.get(num_decode_tokens)
+        pace = self._paces.get(num_decodes)
         if pace is None or pace.steps_since_quiet >= _REFRESH_STEPS:
             return 0
         return int(pace.share)
 
-    def record(self, num_decode_tokens: int, num_prompt_tokens: int, seconds: float) -> None:
+    def record(self, num_decodes: int, num_prompt_tokens: int, seconds: float) -> None:
         """Learn from a step that took ``seconds``."""
-        if num_decode_tokens == 0:
+        if num_decodes == 0:
             return
         seconds = max(seconds, _LEAST_SECONDS)
-        pace = self._paces.get(num_decode_tokens)
+        pace = self._paces.get(num_decodes)
         if num_prompt_tokens > 0:
             if pace is not None:
                 pace.steps_since_quiet += 1
                 self._adapt_share(pace, num_prompt_tokens, seconds)
         elif pace is None:
-            self._paces[num_decode_tokens] = _Pace(seconds, self._first_share(num_decode_tokens))
+            self._paces[num_decodes] = _Pace(seconds, self._first_share(num_decodes))
         else:
             believed = min(seconds, _MOST_GROWTH * pace.quiet_seconds)
             pace.quiet_seconds += _LATEST_WEIGHT * (believed - pace.quiet_seconds)
             pace.steps_since_quiet = 0
 
-    def _first_share(self, num_decode_tokens: int) -> float:
+    def _first_share(self, num_decodes: int) -> float:
         """That of fewer, whose steps are shorter and have less room."""
-        fewer = max((known for known in self._paces if known < num_decode_tokens), default=None)
+        fewer = max((known for known in self._paces if known < num_decodes), default=None)
         return LEAST_SHARE if fewer is None else self._paces[fewer].share
 
     def _adapt_share(self, pace: _Pace, num_prompt_tokens: int, seconds: float) -> None:
