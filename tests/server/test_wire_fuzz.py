@@ -106,10 +106,8 @@ def test_capabilities_say_what_becomes_of_every_field(client: TestClient) -> Non
     for path, minimal in MINIMAL.items():
         known = next(endpoint["fields"] for endpoint in endpoints if endpoint["path"] == path)
         refused = [name for name, field in known.items() if field["status"] == "refused"]
-        for name in refused:
+        for name in [*refused, "no_such_field"]:
             reply = client.post(path, json=minimal | {name: "x"})
-            assert (reply.status_code, reply.json()["error"]["param"]) == (400, name)
-        assert (
-            client.post(path, json=minimal | {"no_such_field": 1}).json()["error"]["param"] == "no_such_field"
-        )
+            assert reply.status_code == 400
+            assert f"'{name}'" in reply.json()["error"]["message"]
     assert {"GET /v1/models", "GET /health"} <= {f"{e['method']} {e['path']}" for e in endpoints}
