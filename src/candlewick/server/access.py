@@ -36,6 +36,9 @@ class HostCheck:
         self._allowed = {host.lower() for host in allowed_hosts} | {"localhost"}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket" and not self._is_allowed(Headers(scope=scope).get("host", "")):
+            await send({"type": "websocket.close", "code": 1008, "reason": "this host is not served here"})
+            return
         if scope["type"] == "http" and not self._is_allowed(Headers(scope=scope).get("host", "")):
             host = Headers(scope=scope).get("host", "")
             body = error_body(

@@ -36,6 +36,7 @@ from candlewick.server.routes import (
     messages,
     models,
     responses,
+    responses_socket,
     sessions,
     tokens,
 )
@@ -96,6 +97,7 @@ def create_app(model: AsyncLLM | Services, *, model_names: Sequence[str] = (), *
     people.include_router(sessions.routes(services))
     app.include_router(health.routes(services))
     app.include_router(version_one)
+    app.include_router(responses_socket.routes(services), prefix="/v1")  # admits by itself
     app.include_router(people)
     app.include_router(pages.routes(services, entrance))
     describe_bodies(app)

@@ -6,7 +6,7 @@ Owns what a request goes on from. Refuses to know how it runs and where its outc
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from candlewick.chat.llm import AsyncLLM
@@ -79,21 +79,36 @@ class Prepared:
         return to_dialogue(items, self.request.instructions, tool_name)
 
 
+async def read_items(value: object, where: str, owner: str, responses: ResponseStore) -> list[Item]:
+    """Items of a request, those that it names by reference among them.
+
+    Raises:
+        InvalidRequestError: one is malformed. NotFoundError: there is none of an id.
+    """
+    return [
+        await responses.find_item(item["id"], owner) if item["type"] == "item_reference" else item
+        for item in read_input(value, where)
+    ]
+
+
 async def prepare(
-    request: InputFields, owner: str, responses: ResponseStore, conversations: ConversationStore
+    request: InputFields,
+    owner: str,
+    responses: ResponseStore,
+    conversations: ConversationStore,
+    recent: Mapping[str, Context] | None = None,
 ) -> Prepared:
-    """Find what a request names.
+    """Find what a request names; in ``recent`` by the ids of responses, before it is looked for in the store.
 
     Raises:
         InvalidRequestError: a field is wrong. NotFoundError: there is no such response, conversation or item.
     """
     tools = read_tools(request.tools, request.tool_choice)
-    items = [
-        await responses.find_item(item["id"], owner) if item["type"] == "item_reference" else item
-        for item in read_input(request.input)
-    ]
+    items = await read_items(request.input, "input", owner, responses)
     context = Context()
-    if request.previous_response_id is not None:
+    if request.previous_response_id is not None and request.previous_response_id in (recent or {}):
+        context = (recent or {})[request.previous_response_id]
+    elif request.previous_response_id is not None:
         context = await responses.context(request.previous_response_id, owner)
     elif request.conversation_id is not None:
         context = await conversations.context(request.conversation_id, owner)

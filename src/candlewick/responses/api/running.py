@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any
 
+from candlewick.responses.records.context import Context
 from candlewick.responses.wire.response import ResponseState
 from candlewick.responses.wire.stream import WireEvent
 
@@ -24,6 +25,8 @@ class RunningResponse:
         self.stop: Callable[[], None] = lambda: None
         """Makes the conversation end early; set by who makes it."""
         self.is_stopped = False
+        self.context: Context | None = None
+        """What can be gone on from, when it is over."""
         self.task: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
 

@@ -9,26 +9,30 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
 from candlewick.chat.llm import AsyncLLM
 from candlewick.core.errors import CandlewickError, InvalidRequestError
+from candlewick.responses.api.compaction import compact
 from candlewick.responses.api.preparation import (
     Prepared,
     conversation_options,
     prepare,
+    read_items,
     truncate,
     truncated_options,
 )
 from candlewick.responses.api.running import RunningResponse
 from candlewick.responses.api.server_access import ServerAccess
-from candlewick.responses.records import ConversationStore, Outcome, ResponseStore, Retention
+from candlewick.responses.events import ConversationComplete
+from candlewick.responses.records import Context, ConversationStore, Outcome, ResponseStore, Retention
 from candlewick.responses.records.response_store import LEASE_SECONDS
+from candlewick.responses.result import ConversationResult
 from candlewick.responses.session import ResponsesSession
 from candlewick.responses.wire.items import Item
-from candlewick.responses.wire.request import ResponseRequest, TokenCountRequest
+from candlewick.responses.wire.request import CompactRequest, InputFields, ResponseRequest, TokenCountRequest
 from candlewick.responses.wire.response import ResponseState, settled_fields
 from candlewick.responses.wire.stream import ResponseWriter, WireEvent
 from candlewick.store import Database
@@ -82,14 +86,25 @@ class ResponsesService:
         self._responses = ResponseStore(database, retention, lease_seconds=lease_seconds)
         self._running: dict[str, RunningResponse] = {}
 
-    async def create(self, request: ResponseRequest, owner: str) -> RunningResponse:
+    async def create(
+        self,
+        request: ResponseRequest,
+        owner: str,
+        *,
+        recent: Mapping[str, Context] | None = None,
+        generates: bool = True,
+    ) -> RunningResponse:
         """Begin a response; its first events are there, or in the background will be.
+
+        Args:
+            recent: what can be gone on from besides what is stored, by the ids of responses.
+            generates: whether the model is asked; else there is an empty response to go on from.
 
         Raises:
             InvalidRequestError: the request can't be honoured; ``parameter`` names the field.
             ModelNotFoundError: it names another model. EngineError: the engine can't serve at present.
         """
-        prepared = await prepare(request, owner, self._responses, self.conversations)
+        prepared = await prepare(request, owner, self._responses, self.conversations, recent)
         prepared.dialogue()  # what is wrong with the items is told at once, also in the background
         self._access.admit(prepared.tools)
         async with self._models.using(request.model) as model:
@@ -99,7 +114,7 @@ class ResponsesService:
         if request.background:
             state.status = "queued"
             await self._responses.begin(state.to_json(), owner, prepared.input_items)
-        maker = _Maker(self._models, self._responses, self._access, running, request, prepared)
+        maker = _Maker(self._models, self._responses, self._access, running, request, prepared, generates)
         running.task = asyncio.create_task(maker.make())
         self._running[running.id] = running
         running.task.add_done_callback(lambda task: self._forget(running, task))
@@ -201,6 +216,25 @@ class ResponsesService:
         async with self._models.using(request.model) as model:
             return await asyncio.to_thread(model.llm.count_tokens, messages, tools)
 
+    async def compact(self, request: CompactRequest, owner: str) -> dict[str, Any]:
+        """A conversation as one item that says what matters in it.
+
+        Raises:
+            InvalidRequestError: a field is wrong.
+        """
+        fields = InputFields(**request.model_dump(include=set(InputFields.model_fields)))
+        prepared = await prepare(fields, owner, self._responses, self.conversations)
+        async with self._models.using(request.model) as model:
+            return await compact(model.llm, prepared)
+
+    async def read_items(self, value: object, owner: str) -> list[Item]:
+        """Items that a client gives, those that it names by reference among them.
+
+        Raises:
+            InvalidRequestError: one is malformed. NotFoundError: there is none of an id.
+        """
+        return await read_items(value, "items", owner, self._responses)
+
     async def close(self) -> None:
         """Stop all responses that run, and wait until that is on record."""
         for running in list(self._running.values()):
@@ -233,6 +267,7 @@ class _Maker:
         running: RunningResponse,
         request: ResponseRequest,
         prepared: Prepared,
+        generates: bool,
     ) -> None:
         self._models = models
         self._store = store
@@ -240,6 +275,7 @@ class _Maker:
         self._running = running
         self._request = request
         self._prepared = prepared
+        self._generates = generates
         self._is_begun = False
         self._writer = ResponseWriter(
             running.state,
@@ -258,7 +294,7 @@ class _Maker:
         try:
             if self._request.background:
                 await self._begin()
-            await self._converse()
+            await (self._converse() if self._generates else self._only_prepare())
         except asyncio.CancelledError:
             await self._end(list(self._writer.cancel()))
             raise
@@ -294,6 +330,11 @@ class _Maker:
                         await self._begin()
                     await self._tell(list(self._writer.write(event)))
 
+    async def _only_prepare(self) -> None:
+        await self._begin()
+        nothing = ConversationResult(messages=(), stop_reason="stop", turns_taken=0)
+        await self._tell(list(self._writer.write(ConversationComplete(nothing))))
+
     async def _begin(self) -> None:
         running = self._running
         if self._request.is_stored and not self._request.background:
@@ -322,6 +363,8 @@ class _Maker:
                 events=[*running.events, *events] if keeps_events else (),
             )
             await self._store.finish(outcome)
+        items = (*self._prepared.context.items, *self._prepared.input_items, *running.state.output)
+        running.context = Context(items, self._writer.token_ids or None)
         running.tell(events)
 
     async def _renew(self) -> None:

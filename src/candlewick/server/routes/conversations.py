@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from candlewick.openai.fields import parse_fields
 from candlewick.openai.types import JSONObject
-from candlewick.responses.wire.items import Item, read_input
+from candlewick.responses.wire.items import Item
 from candlewick.responses.wire.request import check_metadata
 from candlewick.server.access import owner_of
 from candlewick.server.json_body import read_json_object
@@ -58,7 +58,7 @@ def routes(services: Services) -> APIRouter:
         """A new conversation, which may begin with items."""
         body = parse_fields(ConversationFields, await read_json_object(request, max_bytes))
         check_metadata(body.metadata)
-        items = read_input(body.items, "items")
+        items = await services.responses.read_items(body.items, owner_of(request))
         return await services.responses.conversations.create(owner_of(request), body.metadata or {}, items)
 
     @router.get("/conversations/{conversation_id}")
@@ -97,7 +97,7 @@ def routes(services: Services) -> APIRouter:
     async def add_items(request: Request, conversation_id: str, include: Include = None) -> Page:
         """Items at its end."""
         body = parse_fields(ConversationItems, await read_json_object(request, max_bytes))
-        items = read_input(body.items, "items")
+        items = await services.responses.read_items(body.items, owner_of(request))
         await services.responses.conversations.add(conversation_id, owner_of(request), items)
         return page_of(items, None, MAX_NEW_ITEMS, "asc")
 

@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 
 from candlewick.openai.errors import error_reply
 from candlewick.responses.api import ResponsesService
-from candlewick.responses.wire.request import ResponseRequest, TokenCountRequest
+from candlewick.responses.wire.request import CompactRequest, ResponseRequest, TokenCountRequest
 from candlewick.server.access import owner_of
 from candlewick.server.connection import while_connected
 from candlewick.server.json_body import read_json_object
@@ -50,6 +50,12 @@ def routes(services: Services) -> APIRouter:
         body = TokenCountRequest.parse(await read_json_object(request, max_bytes))
         count = await services.responses.count_tokens(body, owner_of(request))
         return {"object": "response.input_tokens", "input_tokens": count}
+
+    @router.post("/responses/compact", openapi_extra=json_body(CompactRequest))
+    async def compact_conversation(request: Request) -> dict[str, Any]:
+        """A conversation as one item that says what matters in it, to go on from."""
+        body = CompactRequest.parse(await read_json_object(request, max_bytes))
+        return await while_connected(request, services.responses.compact(body, owner_of(request)))
 
     @router.get(
         "/responses/{response_id}",
