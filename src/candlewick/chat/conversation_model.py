@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from candlewick.chat.addressed_parser import AddressedParser
+from candlewick.chat.answer_grammar import ANY_CALLS, ToolChoice, answer_constraint
 from candlewick.chat.messages import Message, Tool, parse_messages, parse_tools
 from candlewick.chat.parser import OutputParser
 from candlewick.chat.reasoning import ReasoningFormat, ThinkingMode, find_reasoning, template_switch
@@ -27,6 +28,8 @@ from candlewick.core.tokenizer import Tokenizer
 Messages = Sequence[Message | Mapping[str, Any]]
 Tools = Sequence[Tool | Mapping[str, Any]]
 
+BANNED = -1e9
+"""A bias by which a token is never drawn."""
 _CHATML_END = "<|im_end|>"
 _TOOL_TEMPLATE = "tool_use"
 """The name under which some models bring a second template, for requests with tools."""
@@ -104,17 +107,36 @@ class ConversationModel:
         tools: Tools | None,
         template_variables: Mapping[str, Any] | None,
         transcript: Transcript | None = None,
+        tool_choice: ToolChoice = ANY_CALLS,
     ) -> Turn:
         """Make a turn.
 
         Raises:
-            InvalidRequestError: a message, a tool or an option is wrong, or the template refuses the
-            conversation.
+            InvalidRequestError: a message, a tool or an option is wrong, the template refuses the
+            conversation, or the answer can't be bound to what is asked for.
         """
         parsed_tools = parse_tools(tools)
         params = params or GenerationParams()
+        if tool_choice.mode == "none":
+            # A model that does not know of the tools has no reason to call them; what calls begin with is banned,
+            # because earlier calls of the conversation may be reason enough.
+            params = self._without_calls(params)
+            parsed_tools = []
         messages = parse_messages(messages)
         segments, reasoning = self._prompt(messages, thinking, parsed_tools, template_variables or {})
+        params = replace(
+            params,
+            constraint=answer_constraint(
+                self.tokenizer,
+                reasoning=None if thinking == "no_think" else reasoning,
+                tool_format=self.tool_formats[0],
+                tools=parsed_tools,
+                tool_choice=tool_choice,
+                constraint=params.constraint,
+                max_thinking_tokens=params.max_thinking_tokens,
+            ),
+            max_thinking_tokens=None,
+        )
         if self.template.source == CHATML and not self._has_token(_CHATML_END):
             params = replace(params, stop=(*params.stop, _CHATML_END))
         parsers = [self._new_parser(reasoning, parsed_tools, choice) for choice in range(params.n)]
@@ -127,7 +149,9 @@ class ConversationModel:
             prompt_ids = continue_transcript(self.tokenizer, transcript, segments, past)
         if prompt_ids is None:
             prompt_ids = self.tokenizer.encode_segments(segments)
-        return Turn(prompt_ids, params, parsers, self.tokenizer, self.name)
+        return Turn(
+            prompt_ids, params, parsers, self.tokenizer, self.name, parallel_calls=tool_choice.parallel
+        )
 
     def count_tokens(self, text: str | Messages, tools: Tools | None = None) -> int:
         """Tokens of a text, or of the prompt for a conversation."""
@@ -135,6 +159,11 @@ class ConversationModel:
             return len(self.tokenizer.encode(text))
         segments, _ = self._prompt(text, "adaptive", parse_tools(tools), {})
         return len(self.tokenizer.encode_segments(segments))
+
+    def _without_calls(self, params: GenerationParams) -> GenerationParams:
+        ids = [self.tokenizer.id_of(marker) for form in self.tool_formats for marker in form.markers]
+        banned = {token_id: BANNED for token_id in ids if token_id is not None}
+        return replace(params, logit_bias={**params.logit_bias, **banned})
 
     def _new_parser(
         self, reasoning: ReasoningFormat | None, tools: Sequence[Tool], choice: int

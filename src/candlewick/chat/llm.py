@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from candlewick.chat.answer import ChatAnswer, Completion, fold_events
+from candlewick.chat.answer_grammar import ToolChoice
 from candlewick.chat.conversation_model import ConversationModel, Messages, Tools
 from candlewick.chat.embeddings import Embeddings, embedding_prompts, embedding_usage
 from candlewick.chat.events import Event
@@ -21,7 +23,8 @@ from candlewick.chat.reasoning import ThinkingMode
 from candlewick.chat.transcript import Transcript
 from candlewick.chat.turn import Turn, token_logprob
 from candlewick.core.config import EngineConfig
-from candlewick.core.engine import ChoiceResult, InferenceEngine
+from candlewick.core.constraint import Constraint
+from candlewick.core.engine import ChoiceResult, Generation, InferenceEngine
 from candlewick.core.errors import InvalidRequestError
 from candlewick.core.model_config import Pooling
 from candlewick.core.output_stream import Output
@@ -156,6 +159,9 @@ class LLM(_Model):
         tools: Tools | None = None,
         template_variables: Mapping[str, Any] | None = None,
         transcript: Transcript | None = None,
+        tool_choice: str = "auto",
+        parallel_tool_calls: bool = True,
+        constraint: Constraint | None = None,
     ) -> Generator[Event, None, None]:
         """Answer a conversation, event by event; see :mod:`candlewick.chat.events` for their order.
 
@@ -165,13 +171,26 @@ class LLM(_Model):
             tools: functions that the model may call.
             template_variables: further variables for the chat template, plain JSON values.
             transcript: the tokens of an earlier turn of the conversation, to go on from.
+            tool_choice: ``auto``; ``none``: no call; ``required``: at least one; or the name of the tool to call.
+                Calls that are forced follow their tool's schema, and so do those of strict tools.
+            parallel_tool_calls: whether there may be several calls.
+            constraint: the form of the answer's text, the same as that of ``params``. Thinking comes first; if
+                there are tools, an answer may be calls instead.
 
         Raises:
             InvalidRequestError: the request is wrong; at once, or with the first event where the engine says
             so. EngineOverloaded, EngineClosed, EngineFailed: with the first event. What fails later is an
             ``Error`` event.
         """
-        turn = self.conversation.turn(messages, params, thinking, tools, template_variables, transcript)
+        turn = self.conversation.turn(
+            messages,
+            _with_constraint(params, constraint),
+            thinking,
+            tools,
+            template_variables,
+            transcript,
+            ToolChoice(tool_choice, parallel_tool_calls),
+        )
         return self._events(turn)
 
     def answer(
@@ -183,6 +202,9 @@ class LLM(_Model):
         tools: Tools | None = None,
         template_variables: Mapping[str, Any] | None = None,
         transcript: Transcript | None = None,
+        tool_choice: str = "auto",
+        parallel_tool_calls: bool = True,
+        constraint: Constraint | None = None,
     ) -> ChatAnswer:
         """The whole answer at once, of the first choice; arguments and errors as for :meth:`chat`.
 
@@ -197,6 +219,9 @@ class LLM(_Model):
                 tools=tools,
                 template_variables=template_variables,
                 transcript=transcript,
+                tool_choice=tool_choice,
+                parallel_tool_calls=parallel_tool_calls,
+                constraint=constraint,
             )
         )
 
@@ -272,12 +297,22 @@ class AsyncLLM(_Model):
         tools: Tools | None = None,
         template_variables: Mapping[str, Any] | None = None,
         transcript: Transcript | None = None,
+        tool_choice: str = "auto",
+        parallel_tool_calls: bool = True,
+        constraint: Constraint | None = None,
     ) -> AsyncGenerator[Event, None]:
         """As :meth:`LLM.chat`; all errors of the request come with the first event."""
         turn = await asyncio.to_thread(
-            self.conversation.turn, messages, params, thinking, tools, template_variables, transcript
+            self.conversation.turn,
+            messages,
+            _with_constraint(params, constraint),
+            thinking,
+            tools,
+            template_variables,
+            transcript,
+            ToolChoice(tool_choice, parallel_tool_calls),
         )
-        async with self.engine.submit(turn.prompt_ids, turn.params) as generation:
+        async with await self._submit(turn.prompt_ids, turn.params) as generation:
             for event in turn.begin():
                 yield event
             outputs = aiter(generation)
@@ -302,6 +337,9 @@ class AsyncLLM(_Model):
         tools: Tools | None = None,
         template_variables: Mapping[str, Any] | None = None,
         transcript: Transcript | None = None,
+        tool_choice: str = "auto",
+        parallel_tool_calls: bool = True,
+        constraint: Constraint | None = None,
     ) -> ChatAnswer:
         """As :meth:`LLM.answer`."""
         events = self.chat(
@@ -311,6 +349,9 @@ class AsyncLLM(_Model):
             tools=tools,
             template_variables=template_variables,
             transcript=transcript,
+            tool_choice=tool_choice,
+            parallel_tool_calls=parallel_tool_calls,
+            constraint=constraint,
         )
         return fold_events([event async for event in events])
 
@@ -320,7 +361,7 @@ class AsyncLLM(_Model):
         """As :meth:`LLM.complete`."""
         _require_one_choice(params)
         prompt_ids = await asyncio.to_thread(self._prompt_ids, prompt)
-        async with self.engine.submit(prompt_ids, params) as generation:
+        async with await self._submit(prompt_ids, params) as generation:
             return self._completion((await generation)[0])
 
     async def stream_complete(
@@ -328,7 +369,7 @@ class AsyncLLM(_Model):
     ) -> AsyncGenerator[Output, None]:
         """As :meth:`LLM.stream_complete`."""
         prompt_ids = await asyncio.to_thread(self._prompt_ids, prompt)
-        async with self.engine.submit(prompt_ids, params) as generation:
+        async with await self._submit(prompt_ids, params) as generation:
             async for output in generation:
                 yield output
 
@@ -339,6 +380,11 @@ class AsyncLLM(_Model):
         prompts = await asyncio.to_thread(embedding_prompts, texts, self.tokenizer)
         future = self.engine.submit_embedding(prompts, pooling=pooling, normalize=normalize)
         return Embeddings(await asyncio.wrap_future(future), embedding_usage(prompts))
+
+    async def _submit(self, prompt_ids: Sequence[int], params: GenerationParams | None) -> Generation:
+        if params is None or params.constraint is None:
+            return self.engine.submit(prompt_ids, params)
+        return await asyncio.to_thread(self.engine.submit, prompt_ids, params)
 
     async def close(self) -> None:
         """Stop all answers and free the model."""
@@ -351,6 +397,16 @@ class AsyncLLM(_Model):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.close()
+
+
+def _with_constraint(
+    params: GenerationParams | None, constraint: Constraint | None
+) -> GenerationParams | None:
+    if constraint is None:
+        return params
+    if params is not None and params.constraint is not None:
+        raise InvalidRequestError("constraint is given twice, once in params; give it once", "constraint")
+    return replace(params or GenerationParams(), constraint=constraint)
 
 
 def _require_one_choice(params: GenerationParams | None) -> None:

@@ -19,6 +19,9 @@ from candlewick.chat.events import (
     Start,
     ThinkingToken,
     TokenLogprob,
+    ToolCallArguments,
+    ToolCallEnd,
+    ToolCallStart,
 )
 from candlewick.core.output_stream import Output
 from candlewick.core.params import GenerationParams
@@ -52,10 +55,15 @@ class _Choice:
     logprobs: list[TokenLogprob] = field(default_factory=list)
     """Those of tokens whose text was not told yet."""
     is_finished: bool = False
+    has_called: bool = False
+    """Whether its first call is whole."""
 
 
 class Turn:
-    """One request: ``parsers`` has one parser for each of the choices of ``params``."""
+    """One request: ``parsers`` has one parser for each of the choices of ``params``.
+
+    Without ``parallel_calls`` the calls after an answer's first one are not told.
+    """
 
     def __init__(
         self,
@@ -64,11 +72,14 @@ class Turn:
         parsers: Sequence[AnswerParser],
         tokenizer: Tokenizer,
         model_name: str,
+        *,
+        parallel_calls: bool = True,
     ) -> None:
         self.prompt_ids = prompt_ids
         self.params = params
         self._tokenizer = tokenizer
         self._model_name = model_name
+        self._parallel_calls = parallel_calls
         self._choices = [_Choice(parser) for parser in parsers]
 
     def begin(self) -> list[Event]:
@@ -86,6 +97,8 @@ class Turn:
             choice.reasoning_tokens += was_thinking or choice.parser.is_thinking
         if output.finish_reason is not None:
             events += choice.parser.finish()
+        if not self._parallel_calls:
+            events = list(_first_call_only(events, choice))
         if self.params.logprobs is not None:
             events = list(_with_logprobs(events, choice, token_logprob(output, self._tokenizer)))
         if output.finish_reason is not None:
@@ -107,6 +120,15 @@ class Turn:
             stop_string=output.stop_string,
             choice=output.index,
         )
+
+
+def _first_call_only(events: list[Event], choice: _Choice) -> Iterator[Event]:
+    for event in events:
+        if isinstance(event, ToolCallStart | ToolCallArguments | ToolCallEnd):
+            if choice.has_called:
+                continue
+            choice.has_called = isinstance(event, ToolCallEnd)
+        yield event
 
 
 def token_logprob(output: Output, tokenizer: Tokenizer) -> TokenLogprob | None:

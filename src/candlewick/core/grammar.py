@@ -13,6 +13,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as ReadableSet
 from concurrent.futures import Future
+from functools import lru_cache
+from types import ModuleType
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
@@ -137,15 +139,38 @@ class GrammarCompiler:
         return grammar
 
 
-def _new_vocabulary(tokenizer: GrammarTokenizer) -> LLTokenizer:
+@lru_cache(256)
+def require_followable(constraint: Constraint) -> None:
+    """Check a constraint without a vocabulary.
+
+    Raises:
+        InvalidRequestError: as :meth:`GrammarCompiler.compile` would.
+    """
+    text = constraint.grammar()
+    _require_short(text, constraint)
+    is_wrong, messages = _with_deep_stack(
+        lambda: _llguidance().LLMatcher.validate_grammar_with_warnings(text)
+    )
+    if is_wrong:
+        raise _refusal(constraint, messages[0])
+
+
+def _llguidance() -> ModuleType:
     try:
-        from llguidance import LLTokenizer, TokenizerWrapper
+        import llguidance
     except ImportError:
         raise InvalidRequestError(
             "structured output needs llguidance; install it with: pip install 'candlewick[structured]'",
             "constraint",
         ) from None
-    return LLTokenizer(TokenizerWrapper(_Vocabulary(tokenizer)), eos_token=sorted(tokenizer.eos_ids))
+    return llguidance
+
+
+def _new_vocabulary(tokenizer: GrammarTokenizer) -> LLTokenizer:
+    module = _llguidance()
+    wrapped = module.TokenizerWrapper(_Vocabulary(tokenizer))
+    vocabulary: LLTokenizer = module.LLTokenizer(wrapped, eos_token=sorted(tokenizer.eos_ids))
+    return vocabulary
 
 
 class _Vocabulary:
@@ -165,21 +190,25 @@ class _Vocabulary:
 
 
 def _compile(vocabulary: LLTokenizer, text: str, constraint: Constraint) -> Grammar:
-    from llguidance import LLMatcher
-
-    if len(text) > MAX_GRAMMAR_CHARS:
-        raise InvalidRequestError(
-            f"the {_NAMES[constraint.kind]} can't be followed: it has {len(text)} characters, and more than "
-            f"{MAX_GRAMMAR_CHARS} are not compiled; make it smaller",
-            "constraint",
-        )
-    matcher = _with_deep_stack(lambda: LLMatcher(vocabulary, text, log_level=0))
+    _require_short(text, constraint)
+    matcher: LLMatcher = _with_deep_stack(lambda: _llguidance().LLMatcher(vocabulary, text, log_level=0))
     if matcher.is_error():
-        raise InvalidRequestError(
-            f"the {_NAMES[constraint.kind]} can't be followed: {_shortened(matcher.get_error())}",
-            "constraint",
-        )
+        raise _refusal(constraint, matcher.get_error())
     return Grammar(matcher, vocabulary.vocab_size)
+
+
+def _require_short(text: str, constraint: Constraint) -> None:
+    if len(text) > MAX_GRAMMAR_CHARS:
+        raise _refusal(
+            constraint,
+            f"it has {len(text)} characters, and more than {MAX_GRAMMAR_CHARS} are not compiled; make it smaller",
+        )
+
+
+def _refusal(constraint: Constraint, reason: str) -> InvalidRequestError:
+    return InvalidRequestError(
+        f"the {_NAMES[constraint.kind]} can't be followed: {_shortened(reason)}", "constraint"
+    )
 
 
 _NAMES = {

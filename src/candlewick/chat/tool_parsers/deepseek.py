@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from candlewick.chat.messages import Tool
+from candlewick.chat.tool_parsers.call_syntax import CallSyntax
 from candlewick.chat.tool_parsers.json_text import scan_object
 from candlewick.chat.tool_parsers.tool_format import (
     CallReader,
@@ -61,4 +62,24 @@ def _read_call(char: str, sink: CallSink) -> Scan:
     return (yield from scan_text(char, _CALL_END)) if char else char
 
 
-FORMAT = ToolFormat(name="deepseek", markers=(_BEGIN,), read=_read, signs=(_BEGIN,), tokens=(_BEGIN,))
+FORMAT = ToolFormat(
+    name="deepseek",
+    markers=(_BEGIN,),
+    read=_read,
+    signs=(_BEGIN,),
+    tokens=(_BEGIN,),
+    syntaxes=(
+        CallSyntax(
+            f"<｜tool▁call▁begin｜>$name{_SEPARATOR}$arguments{_CALL_END}",
+            begin=_BEGIN,
+            between="",
+            end="<｜tool▁calls▁end｜>",
+        ),
+        CallSyntax(
+            f"<｜tool▁call▁begin｜>function{_SEPARATOR}$name\n```json\n$arguments\n```{_CALL_END}",
+            begin=_BEGIN,
+            between="\n",
+            end="<｜tool▁calls▁end｜>",
+        ),
+    ),
+)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from candlewick.chat.messages import Tool
+from candlewick.chat.tool_parsers.call_syntax import CallSyntax
 from candlewick.chat.tool_parsers.json_text import read_object_message, scan_object
 from candlewick.chat.tool_parsers.tool_format import (
     Address,
@@ -42,11 +43,20 @@ def _address(header: str, names: Collection[str]) -> Address | None:
     return Address("call", recipient) if recipient in names else None
 
 
-V31_FORMAT = ToolFormat(name="functionary_v31", markers=("<function=",), read=_read, signs=("<function=",))
+V31_FORMAT = ToolFormat(
+    name="functionary_v31",
+    markers=("<function=",),
+    read=_read,
+    signs=("<function=",),
+    syntaxes=(CallSyntax("<function=$name>$arguments</function>", between="\n"),),
+)
 V32_FORMAT = ToolFormat(
     name="functionary_v32",
     markers=(),
     read=read_object_message,
     signs=(">>>${recipient}",),
-    addressing=Addressing(begins=(">>>",), header_ends=("\n",), message_ends=(), address=_address),
+    syntaxes=(CallSyntax("$name\n$arguments", between=">>>"),),
+    addressing=Addressing(
+        begins=(">>>",), header_ends=("\n",), message_ends=(), address=_address, text_header="all\n"
+    ),
 )

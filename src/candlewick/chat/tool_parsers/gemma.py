@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from candlewick.chat.messages import Tool
+from candlewick.chat.tool_parsers.call_syntax import CallSyntax
 from candlewick.chat.tool_parsers.json_text import is_scalar, scan_string
 from candlewick.chat.tool_parsers.tool_format import (
     CallReader,
@@ -137,6 +138,7 @@ def _new_format(name: str, quote: str, opening: str, closing: str) -> ToolFormat
         read=partial(_read, quote, closing),
         signs=(opening,),
         tokens=(opening,),
+        syntaxes=(CallSyntax(f"{opening}call:$name$arguments{closing}", between=""),),
     )
 
 

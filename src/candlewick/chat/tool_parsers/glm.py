@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from candlewick.chat.messages import Tool
+from candlewick.chat.tool_parsers.call_syntax import CallSyntax
 from candlewick.chat.tool_parsers.tool_format import (
     CallReader,
     CallSink,
@@ -56,5 +57,17 @@ def _read_argument(char: str, arguments: ArgumentWriter) -> Scan:
 
 
 FORMAT = ToolFormat(
-    name="glm", markers=("<tool_call>",), read=_read, signs=("<arg_key>",), tokens=("<arg_key>",)
+    name="glm",
+    markers=("<tool_call>",),
+    read=_read,
+    signs=("<arg_key>",),
+    tokens=("<arg_key>",),
+    syntaxes=(
+        CallSyntax(
+            "<tool_call>$name\n$arguments</tool_call>",
+            between="\n",
+            arguments="text",
+            argument="<arg_key>$key</arg_key>\n<arg_value>$value</arg_value>\n",
+        ),
+    ),
 )

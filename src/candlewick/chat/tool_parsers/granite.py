@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from candlewick.chat.messages import Tool
+from candlewick.chat.tool_parsers.call_syntax import CallSyntax
 from candlewick.chat.tool_parsers.json_text import read_calls
 from candlewick.chat.tool_parsers.tool_format import (
     CallReader,
@@ -27,5 +28,10 @@ FORMAT = ToolFormat(
     markers=("<|tool_call|>",),
     read=_read,
     signs=("<|tool_call|>",),
+    syntaxes=(
+        CallSyntax(
+            '{"name": "$name", "arguments": $arguments}', begin="<|tool_call|>[", between=", ", end="]"
+        ),
+    ),
     tokens=("<|tool_call|>",),
 )

@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
+from candlewick.chat.tool_parsers.call_syntax import CallSyntax
 from candlewick.chat.tool_parsers.json_text import read_object_message
 from candlewick.chat.tool_parsers.tool_format import Address, Addressing, ToolFormat
 
@@ -40,10 +41,14 @@ FORMAT = ToolFormat(
     read=read_object_message,
     signs=("<|channel|>", "<|message|>"),
     tokens=("<|channel|>",),
+    syntaxes=(CallSyntax("<|channel|>commentary to=functions.$name <|constrain|>json<|message|>$arguments"),),
     addressing=Addressing(
         begins=("<|start|>", "<|channel|>"),
         header_ends=("<|message|>",),
         message_ends=("<|end|>", "<|call|>", "<|return|>"),
         address=_address,
+        text_header="<|channel|>final<|message|>",
+        thinking_header="<|channel|>analysis<|message|>",
+        next_message="<|end|><|start|>assistant",
     ),
 )

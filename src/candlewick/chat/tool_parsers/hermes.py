@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from candlewick.chat.messages import Tool
+from candlewick.chat.tool_parsers.call_syntax import CallSyntax
 from candlewick.chat.tool_parsers.json_text import read_call
 from candlewick.chat.tool_parsers.tool_format import (
     CallReader,
@@ -35,6 +36,9 @@ FORMAT = ToolFormat(
     markers=("<tool_call>",),
     read=partial(_read, "</tool_call>"),
     signs=("<tool_call>",),
+    syntaxes=(
+        CallSyntax('<tool_call>\n{"name": "$name", "arguments": $arguments}\n</tool_call>', between="\n"),
+    ),
     tokens=("<tool_call>",),
 )
 MINIMAX_FORMAT = ToolFormat(
@@ -42,5 +46,13 @@ MINIMAX_FORMAT = ToolFormat(
     markers=("<tool_calls>",),
     read=partial(_read, "</tool_calls>"),
     signs=("<tool_calls>",),
+    syntaxes=(
+        CallSyntax(
+            '{"name": "$name", "arguments": $arguments}\n',
+            begin="<tool_calls>\n",
+            between="",
+            end="</tool_calls>",
+        ),
+    ),
     tokens=("<tool_calls>",),
 )

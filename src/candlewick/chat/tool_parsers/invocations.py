@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from candlewick.chat.messages import Tool
+from candlewick.chat.tool_parsers.call_syntax import CallSyntax
 from candlewick.chat.tool_parsers.tool_format import (
     CallReader,
     CallSink,
@@ -82,6 +83,16 @@ def _new_format(name: str, prefix: str, opening: str, closing: str) -> ToolForma
         read=partial(_read, prefix, closing),
         signs=(opening,),
         tokens=(opening,),
+        syntaxes=(
+            CallSyntax(
+                f'<{prefix}invoke name="$name">\n$arguments</{prefix}invoke>\n',
+                begin=f"{opening}\n",
+                between="",
+                end=closing,
+                arguments="text",
+                argument=f'<{prefix}parameter name="$key">$value</{prefix}parameter>\n',
+            ),
+        ),
     )
 
 

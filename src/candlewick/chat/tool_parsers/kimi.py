@@ -13,6 +13,7 @@ import re
 from collections.abc import Sequence
 
 from candlewick.chat.messages import Tool
+from candlewick.chat.tool_parsers.call_syntax import CallSyntax
 from candlewick.chat.tool_parsers.json_text import scan_object
 from candlewick.chat.tool_parsers.tool_format import (
     CallReader,
@@ -57,4 +58,18 @@ def _read_call(char: str, sink: CallSink) -> Scan:
     return (yield from scan_text(char, _CALL_END)) if char else char
 
 
-FORMAT = ToolFormat(name="kimi", markers=(_BEGIN,), read=_read, signs=(_BEGIN,), tokens=(_BEGIN,))
+FORMAT = ToolFormat(
+    name="kimi",
+    markers=(_BEGIN,),
+    read=_read,
+    signs=(_BEGIN,),
+    tokens=(_BEGIN,),
+    syntaxes=(
+        CallSyntax(
+            "<|tool_call_begin|>functions.$name:0<|tool_call_argument_begin|>$arguments<|tool_call_end|>",
+            begin=_BEGIN,
+            between="",
+            end="<|tool_calls_section_end|>",
+        ),
+    ),
+)

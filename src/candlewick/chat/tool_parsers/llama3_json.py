@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from candlewick.chat.messages import Tool
+from candlewick.chat.tool_parsers.call_syntax import CallSyntax
 from candlewick.chat.tool_parsers.json_text import read_call
 from candlewick.chat.tool_parsers.python_calls import read_balanced, report_method_call
 from candlewick.chat.tool_parsers.tool_format import CallReader, CallSink, ToolFormat, scan_space
@@ -38,4 +39,5 @@ FORMAT = ToolFormat(
     signs=('{"name": function name, "parameters"',),
     tokens=("<|python_tag|>",),
     openers="{",
+    syntaxes=(CallSyntax('{"name": "$name", "parameters": $arguments}', between="; "),),
 )

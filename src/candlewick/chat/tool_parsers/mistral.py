@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from candlewick.chat.messages import Tool
+from candlewick.chat.tool_parsers.call_syntax import CallSyntax
 from candlewick.chat.tool_parsers.json_text import read_calls, scan_object
 from candlewick.chat.tool_parsers.tool_format import (
     CallReader,
@@ -56,4 +57,16 @@ def _read_named(char: str, sink: CallSink) -> Scan:
     return (yield from scan_object(char, sink.arguments, sink.end))
 
 
-FORMAT = ToolFormat(name="mistral", markers=(_MARKER,), read=_read, signs=(_MARKER,), tokens=(_MARKER,))
+FORMAT = ToolFormat(
+    name="mistral",
+    markers=(_MARKER,),
+    read=_read,
+    signs=(_MARKER,),
+    tokens=(_MARKER,),
+    syntaxes=(
+        CallSyntax("[TOOL_CALLS]$name[ARGS]$arguments", between="", needs="[ARGS]"),
+        CallSyntax(
+            '{"name": "$name", "arguments": $arguments}', begin="[TOOL_CALLS][", between=", ", end="]"
+        ),
+    ),
+)

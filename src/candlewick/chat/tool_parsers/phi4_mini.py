@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from candlewick.chat.messages import Tool
+from candlewick.chat.tool_parsers.call_syntax import CallSyntax
 from candlewick.chat.tool_parsers.json_text import read_call, read_calls
 from candlewick.chat.tool_parsers.tool_format import CallReader, CallSink, ToolFormat, finish_text, scan_space
 
@@ -25,4 +26,9 @@ FORMAT = ToolFormat(
     read=_read,
     signs=("<|tool|>", "<|/tool|>"),
     tokens=("<|/tool_call|>",),
+    syntaxes=(
+        CallSyntax(
+            '{"name": "$name", "arguments": $arguments}', begin="<|tool_call|>[", between=", ", end=f"]{_END}"
+        ),
+    ),
 )

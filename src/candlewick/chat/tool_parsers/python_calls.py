@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Sequence
 
 from candlewick.chat.messages import Tool
+from candlewick.chat.tool_parsers.call_syntax import CallSyntax
 from candlewick.chat.tool_parsers.tool_format import (
     CallReader,
     CallSink,
@@ -137,7 +138,13 @@ def _arguments(call: ast.Call, tool: Tool) -> str:
 
 
 CODE_FORMAT = ToolFormat(
-    name="python_code", markers=("<code>",), read=_read_code_block, signs=("<code>", "python_tools")
+    name="python_code",
+    markers=("<code>",),
+    read=_read_code_block,
+    signs=("<code>", "python_tools"),
+    syntaxes=(
+        CallSyntax("$name($arguments)", begin="<code>", between="\n", end="</code>", arguments="python"),
+    ),
 )
 LIST_FORMAT = ToolFormat(
     name="pythonic",
@@ -146,4 +153,5 @@ LIST_FORMAT = ToolFormat(
     signs=("[func_name1(params_name1=",),
     tokens=("<|python_start|>",),
     openers="[",
+    syntaxes=(CallSyntax("$name($arguments)", begin="[", between=", ", end="]", arguments="python"),),
 )

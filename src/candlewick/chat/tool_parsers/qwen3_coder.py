@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from candlewick.chat.messages import Tool
+from candlewick.chat.tool_parsers.call_syntax import CallSyntax
 from candlewick.chat.tool_parsers.tool_format import (
     CallReader,
     CallSink,
@@ -59,5 +60,16 @@ def _read_function(char: str, sink: CallSink, tools: Sequence[Tool]) -> Scan:
 
 
 FORMAT = ToolFormat(
-    name="qwen3_coder", markers=("<tool_call>",), read=_read, signs=("<tool_call>", "<function=")
+    name="qwen3_coder",
+    markers=("<tool_call>",),
+    read=_read,
+    signs=("<tool_call>", "<function="),
+    syntaxes=(
+        CallSyntax(
+            "<tool_call>\n<function=$name>\n$arguments</function>\n</tool_call>",
+            between="\n",
+            arguments="text",
+            argument="<parameter=$key>\n$value\n</parameter>\n",
+        ),
+    ),
 )

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from candlewick.chat.messages import Tool
+from candlewick.chat.tool_parsers.call_syntax import CallSyntax
 
 SPACE = frozenset(" \t\r\n")
 
@@ -58,6 +59,12 @@ class Addressing:
     message_ends: tuple[str, ...]
     address: Callable[[str, Collection[str]], Address | None]
     """Reads a header, given the names of the tools on offer; ``None`` when it is none."""
+    text_header: str
+    """The header of a message for the user, written as models write it."""
+    thinking_header: str = ""
+    """The header of the model's thinking, if it thinks."""
+    next_message: str = ""
+    """What ends a message that another one follows, and begins that one."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +81,8 @@ class ToolFormat:
     """A vocabulary with one of these is a model's that was taught this format."""
     openers: str = ""
     """Characters that may begin a region at the beginning of an answer; the reader gets them too."""
+    syntaxes: tuple[CallSyntax, ...] = ()
+    """How calls are written, so that they can be forced; the ways that a family's versions know."""
     addressing: Addressing | None = None
     """For models whose whole answer is made of addressed messages; the reader gets the text of those that are
     for a function.
