@@ -163,10 +163,16 @@ class _Answer:
                 )
             return self._rules.rule("/(?s:.*)/", f"[suffix={text_expression(end)}]")
         # An answer that must have a form can't end before it has begun.
-        others = sorted({end_id, *(self._vocabulary.eos_ids if is_bound else ())})
+        others = sorted({end_id, *self._structure(), *(self._vocabulary.eos_ids if is_bound else ())})
         repeat = "*" if most is None else f"{{0,{most}}}"
         thought = f"<[^{','.join(map(str, others))}]>{repeat}" if most != 0 else ""
         return f"{thought} <[{end_id}]>"
+
+    def _structure(self) -> set[int]:
+        """Tokens that structure an answer of addressed messages, which no message may hold."""
+        rules = self._format.addressing
+        markers = (*rules.begins, *rules.header_ends, *rules.message_ends) if rules else ()
+        return {token_id for marker in markers if (token_id := self._vocabulary.id_of(marker)) is not None}
 
     def _calls(self, tools: Sequence[Tool], *, several: bool, is_strict: bool) -> str:
         if not self._format.syntaxes:

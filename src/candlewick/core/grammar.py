@@ -180,7 +180,7 @@ class _Vocabulary:
         self.eos_token_id = min(tokenizer.eos_ids, default=None)
         self.bos_token_id = tokenizer.bos_id
         self.tokens = [tokenizer.token_bytes(token_id) for token_id in range(tokenizer.vocab_size)]
-        self.special_token_ids = sorted(tokenizer.markers.values())
+        self.special_token_ids = sorted({*tokenizer.markers.values(), *tokenizer.eos_ids})
         self._tokenizer = tokenizer
 
     def __call__(self, text: str) -> list[int]:

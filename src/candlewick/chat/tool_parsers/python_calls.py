@@ -11,6 +11,7 @@ import ast
 import json
 import warnings
 from collections.abc import Sequence
+from typing import ClassVar
 
 from candlewick.chat.messages import Tool
 from candlewick.chat.tool_parsers.call_syntax import CallSyntax
@@ -127,14 +128,27 @@ def _arguments(call: ast.Call, tool: Tool) -> str:
     if len(call.args) > len(names):
         raise MalformedCallError(f"{tool.name} takes {len(names)} arguments")
     try:
-        arguments = {name: ast.literal_eval(value) for name, value in zip(names, call.args, strict=False)}
+        arguments = {name: _value(value) for name, value in zip(names, call.args, strict=False)}
         for keyword in call.keywords:
             if keyword.arg is None or keyword.arg in arguments:
                 raise MalformedCallError("an argument has no name, or is given twice")
-            arguments[keyword.arg] = ast.literal_eval(keyword.value)
+            arguments[keyword.arg] = _value(keyword.value)
         return json.dumps(arguments, ensure_ascii=False, allow_nan=False)
     except (ValueError, TypeError, RecursionError, MemoryError, SyntaxError) as error:
         raise MalformedCallError(f"an argument is no plain value: {error}") from None
+
+
+def _value(expression: ast.expr) -> object:
+    return ast.literal_eval(_JSONWords().visit(expression))
+
+
+class _JSONWords(ast.NodeTransformer):
+    """Models that think of JSON write its words for Python's."""
+
+    _WORDS: ClassVar = {"true": True, "false": False, "null": None}
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        return ast.Constant(self._WORDS[node.id]) if node.id in self._WORDS else node
 
 
 CODE_FORMAT = ToolFormat(
