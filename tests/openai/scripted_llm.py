@@ -21,6 +21,7 @@ from candlewick.chat.events import (
     ToolCallStart,
 )
 from candlewick.chat.transcript import Transcript
+from candlewick.core.constraint import Constraint
 from candlewick.core.engine_stats import EngineHealth, EngineStats
 from candlewick.core.params import GenerationParams
 from candlewick.core.usage import Timings, Usage
@@ -36,6 +37,9 @@ class Call:
     tools: Sequence[Mapping[str, Any]] | None
     template_variables: Mapping[str, Any] | None
     transcript: Transcript | None = None
+    tool_choice: str = "auto"
+    parallel_tool_calls: bool = True
+    constraint: Constraint | None = None
 
 
 class Pause:
@@ -110,8 +114,21 @@ class ScriptedLLM:
         tools: Sequence[Mapping[str, Any]] | None = None,
         template_variables: Mapping[str, Any] | None = None,
         transcript: Transcript | None = None,
+        tool_choice: str = "auto",
+        parallel_tool_calls: bool = True,
+        constraint: Constraint | None = None,
     ) -> AsyncGenerator[Event, None]:
-        call = Call(messages, params or GenerationParams(), thinking, tools, template_variables, transcript)
+        call = Call(
+            messages,
+            params or GenerationParams(),
+            thinking,
+            tools,
+            template_variables,
+            transcript,
+            tool_choice,
+            parallel_tool_calls,
+            constraint,
+        )
         self.calls.append(call)
         self.running += 1
         finished = False

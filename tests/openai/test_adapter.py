@@ -18,10 +18,8 @@ from candlewick.chat.events import (
     Start,
     ThinkingToken,
     TokenLogprob,
-    ToolCallArguments,
-    ToolCallEnd,
-    ToolCallStart,
 )
+from candlewick.core.constraint import Constraint
 from candlewick.core.errors import (
     EngineClosed,
     EngineFailed,
@@ -109,32 +107,24 @@ async def test_tool_calls_keep_their_index_and_empty_arguments() -> None:
     ]
 
 
-async def test_parallel_tool_calls_off_gives_one_call() -> None:
-    llm = replaying(*tool_answer(("c1", "weather", ["{}"]), ("c2", "now", ["{}"])))
-    answer = await ask(llm, tools=[TOOL], parallel_tool_calls=False)
-    assert [call["id"] for call in answer["choices"][0]["message"]["tool_calls"]] == ["c1"]
-    chunks = await stream(llm, tools=[TOOL], parallel_tool_calls=False)
-    assert {c["index"] for chunk in chunks for c in chunk["choices"][0]["delta"].get("tool_calls", [])} == {0}
-
-
-async def test_the_call_that_counts_is_the_first_whole_one() -> None:
-    llm = replaying(
-        Start("a", "m"),
-        ToolCallStart(0, "void", "weather"),
-        ToolCallArguments(0, "{broken"),
-        ResponseToken("<call>{broken"),
-        ToolCallStart(1, "whole", "weather"),
-        ToolCallArguments(1, "{}"),
-        ToolCallEnd(1, "whole", "weather", "{}"),
-        ToolCallStart(2, "further", "weather"),
-        ToolCallEnd(2, "further", "weather", ""),
-        Complete("tool_calls"),
-    )
-    answer = await ask(llm, tools=[TOOL], parallel_tool_calls=False)
-    assert [call["id"] for call in answer["choices"][0]["message"]["tool_calls"]] == ["whole"]
-    chunks = await stream(llm, tools=[TOOL], parallel_tool_calls=False)
-    calls = [call for chunk in chunks for call in chunk["choices"][0]["delta"].get("tool_calls", [])]
-    assert [(call["index"], call["id"]) for call in calls if "id" in call] == [(0, "void"), (1, "whole")]
+async def test_the_choice_of_tools_and_the_form_reach_the_model() -> None:
+    llm = replaying(*tool_answer(("c1", "weather", ["{}"])))
+    named = {"type": "function", "function": {"name": "weather"}}
+    form = {
+        "type": "json_schema",
+        "json_schema": {"name": "x", "strict": True, "schema": {"type": "integer"}},
+    }
+    await ask(llm, tools=[TOOL], tool_choice=named, parallel_tool_calls=False, response_format=form)
+    await ask(llm, tools=[TOOL], tool_choice="required")
+    await ask(llm, tools=[TOOL], tool_choice="none", response_format={"type": "text"})
+    assert [call.tool_choice for call in llm.calls] == ["weather", "required", "none"]
+    assert [call.parallel_tool_calls for call in llm.calls] == [False, True, True]
+    assert [call.constraint for call in llm.calls] == [
+        Constraint.json_schema({"type": "integer"}),
+        None,
+        None,
+    ]
+    assert all(call.tools == [TOOL] for call in llm.calls)
 
 
 async def test_logprobs_are_those_of_the_answers_tokens() -> None:

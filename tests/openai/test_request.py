@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 pytest.importorskip("pydantic", reason="needs the server extra")
 
+from candlewick.core.constraint import Constraint
 from candlewick.core.errors import InvalidRequestError
 from candlewick.openai.request import REFUSED_FIELDS, ChatCompletionRequest
 
@@ -74,10 +75,15 @@ def test_fields_left_out_keep_the_defaults() -> None:
         ({"logprobs": True, "top_logprobs": 21}, "top_logprobs"),
         ({"stream_options": {"include_usage": True}}, "stream_options"),
         ({"stream": True, "stream_options": {"include_usge": True}}, "stream_options.include_usge"),
-        ({"response_format": {"type": "json_object"}}, "response_format"),
-        ({"response_format": {"type": "json_schema", "json_schema": {}}}, "response_format"),
+        ({"response_format": {"type": "yaml"}}, "response_format.type"),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {}}},
+            "response_format.json_schema.schema",
+        ),
         ({"tool_choice": "required"}, "tool_choice"),
+        ({"tool_choice": "sometimes"}, "tool_choice"),
         ({"tool_choice": {"type": "function", "function": {"name": "f"}}}, "tool_choice"),
+        ({"tool_choice": {"type": "function", "name": "f"}}, "tool_choice"),
         ({"functions": []}, "functions"),
         ({"modalities": ["audio"]}, "modalities"),
         ({"reasoning_effort": "huge"}, "reasoning_effort"),
@@ -122,11 +128,22 @@ def test_thinking_has_three_spellings(
     assert request.template_variables() == variables
 
 
-def test_no_tools_are_offered_when_the_choice_is_none() -> None:
+def test_a_tool_choice_is_a_word_or_a_function() -> None:
     tool = {"type": "function", "function": {"name": "f"}}
-    assert parse(tools=[tool]).offered_tools() == [tool]
-    assert parse(tools=[tool], tool_choice="none").offered_tools() is None
-    assert parse(tools=[]).offered_tools() is None
+    named = {"type": "function", "function": {"name": "f"}}
+    assert parse(tools=[tool]).chosen_tool() == "auto"
+    assert parse(tools=[tool], tool_choice="none").chosen_tool() == "none"
+    assert parse(tools=[tool], tool_choice="required").chosen_tool() == "required"
+    assert parse(tools=[tool], tool_choice=named).chosen_tool() == "f"
+
+
+def test_a_response_format_is_a_constraint() -> None:
+    assert parse(response_format={"type": "text"}).constraint() is None
+    assert parse(response_format={"type": "json_object"}).constraint() == Constraint.json_schema(
+        {"type": "object"}
+    )
+    form = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "integer"}}}
+    assert parse(response_format=form).constraint() == Constraint.json_schema({"type": "integer"})
 
 
 json_values = st.recursive(

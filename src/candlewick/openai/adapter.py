@@ -13,7 +13,8 @@ from contextlib import aclosing
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol, TypeVar
 
-from candlewick.chat.events import Error, Event, ToolCallArguments, ToolCallEnd, ToolCallStart
+from candlewick.chat.events import Error, Event
+from candlewick.core.constraint import Constraint
 from candlewick.core.errors import InvalidRequestError, ModelNotFoundError
 from candlewick.core.params import GenerationParams
 from candlewick.openai.completion import ChunkWriter, CompletionBuilder, Heading
@@ -57,6 +58,9 @@ class ChatModel(Protocol):
         thinking: Thinking = "adaptive",
         tools: Sequence[Mapping[str, Any]] | None = None,
         template_variables: Mapping[str, Any] | None = None,
+        tool_choice: str = "auto",
+        parallel_tool_calls: bool = True,
+        constraint: Constraint | None = None,
     ) -> AsyncGenerator[Event, None]: ...
 
 
@@ -172,19 +176,16 @@ class OpenAIAdapter:
             request.messages,
             params=request.generation_params(),
             thinking=request.thinking(),
-            tools=request.offered_tools(),
+            tools=request.tools or None,
             template_variables=request.template_variables() or None,
+            tool_choice=request.chosen_tool(),
+            parallel_tool_calls=request.parallel_tool_calls is not False,
+            constraint=request.constraint(),
         )
-        has_called: set[int] = set()  # choices whose first call is whole
         async with aclosing(answer):
             async for event in answer:
                 if isinstance(event, Error):
                     raise error_named(event.error_type, event.message)
-                if isinstance(event, ToolCallStart | ToolCallArguments | ToolCallEnd):
-                    if request.parallel_tool_calls is False and event.choice in has_called:
-                        continue
-                    if isinstance(event, ToolCallEnd):
-                        has_called.add(event.choice)
                 yield event
 
     def _accept(self, request: ChatCompletionRequest | Mapping[str, Any]) -> ChatCompletionRequest:

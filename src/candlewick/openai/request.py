@@ -12,6 +12,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from candlewick.core.constraint import Constraint
 from candlewick.core.errors import InvalidRequestError
 from candlewick.core.params import MAX_TOP_LOGPROBS, GenerationParams
 from candlewick.openai.sampling import SamplingRequest, StreamOptions
@@ -77,18 +78,6 @@ class ChatCompletionRequest(SamplingRequest):
         Raises:
             InvalidRequestError: ``parameter`` names the field.
         """
-        if self.response_format is not None and self.response_format.get("type") != "text":
-            raise InvalidRequestError(
-                "response_format can only be {'type': 'text'}: structured output is not supported yet, "
-                f"got type {self.response_format.get('type')!r}",
-                "response_format",
-            )
-        if self.tool_choice not in (None, "auto", "none"):
-            raise InvalidRequestError(
-                "tool_choice can only be 'auto' or 'none': a forced call is not supported yet, "
-                f"got {self.tool_choice!r}",
-                "tool_choice",
-            )
         if self.modalities is not None and self.modalities != ["text"]:
             raise InvalidRequestError(
                 f"modalities can only be ['text'], got {self.modalities!r}", "modalities"
@@ -107,6 +96,9 @@ class ChatCompletionRequest(SamplingRequest):
             )
         self.thinking()
         self.generation_params()
+        self.constraint()
+        if self.chosen_tool() not in ("auto", "none") and not self.tools:
+            raise InvalidRequestError(f"tool_choice {self.tool_choice!r} needs tools", "tool_choice")
 
     def generation_params(self) -> GenerationParams:
         """What the sampler is asked for; fields left out keep the library's defaults.
@@ -119,9 +111,55 @@ class ChatCompletionRequest(SamplingRequest):
             logprobs=(self.top_logprobs or 0) if self.logprobs else None,
         )
 
-    def offered_tools(self) -> list[JSONObject] | None:
-        """The tools that the model may call: none when ``tool_choice`` is ``"none"``, so that it can't."""
-        return self.tools if self.tools and self.tool_choice != "none" else None
+    def chosen_tool(self) -> str:
+        """``tool_choice`` as the library has it: ``auto``, ``none``, ``required`` or a function's name.
+
+        Raises:
+            InvalidRequestError: it is none of these.
+        """
+        choice = self.tool_choice
+        if choice is None or isinstance(choice, str):
+            if choice not in (None, "auto", "none", "required"):
+                raise InvalidRequestError(
+                    f"tool_choice must be 'auto', 'none', 'required' or name a function, got {choice!r}",
+                    "tool_choice",
+                )
+            return choice or "auto"
+        function = choice.get("function")
+        name = function.get("name") if isinstance(function, dict) else None
+        if choice.get("type") != "function" or not isinstance(name, str):
+            raise InvalidRequestError(
+                "tool_choice as an object must be {'type': 'function', 'function': {'name': …}}, got "
+                f"{choice!r:.200}",
+                "tool_choice",
+            )
+        return name
+
+    def constraint(self) -> Constraint | None:
+        """The form of the answer that ``response_format`` asks for.
+
+        Raises:
+            InvalidRequestError: it is unknown, or has no schema.
+        """
+        form = self.response_format or {"type": "text"}
+        match form.get("type"):
+            case "text":
+                return None
+            case "json_object":
+                return Constraint.json_schema({"type": "object"})
+            case "json_schema":
+                described = form.get("json_schema")
+                schema = described.get("schema") if isinstance(described, dict) else None
+                if not isinstance(schema, dict):
+                    raise InvalidRequestError(
+                        "response_format.json_schema.schema must be an object, the schema",
+                        "response_format.json_schema.schema",
+                    )
+                return Constraint.json_schema(schema)
+        raise InvalidRequestError(
+            f"response_format.type must be 'text', 'json_object' or 'json_schema', got {form.get('type')!r}",
+            "response_format.type",
+        )
 
     def thinking(self) -> Thinking:
         """Whether to think, from ``enable_thinking``, ``chat_template_kwargs`` and ``reasoning_effort``.
