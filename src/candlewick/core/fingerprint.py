@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 from typing import Self
 
 from candlewick.core.config import EngineConfig
 from candlewick.core.gguf import GGUFFile
 from candlewick.core.machine import choose_instruction_set
+from candlewick.core.weights_identity import weights_digest
 
 SAMPLER = "philox4x32-10"
 """The generator that draws come from, keyed by seed, choice and index; see ``kernels/sampling/philox.h``."""
@@ -45,20 +45,10 @@ class Fingerprint:
             candlewick=version("candlewick"),
             model=file.path.name,
             architecture=file.metadata.text("general.architecture"),
-            weights_sha256=_digest(file.paths),
+            weights_sha256=weights_digest(file.paths),
             template_sha256=hashlib.sha256(template.encode()).hexdigest()
             if isinstance(template, str)
             else None,
             kv_cache_type=config.kv_cache_type,
             instruction_set=choose_instruction_set(config.isa),
         )
-
-
-def _digest(paths: tuple[Path, ...]) -> str:
-    digests = []
-    for path in paths:
-        with path.open("rb") as file:
-            digests.append(hashlib.file_digest(file, "sha256"))
-    if len(digests) == 1:
-        return digests[0].hexdigest()
-    return hashlib.sha256(b"".join(digest.digest() for digest in digests)).hexdigest()
