@@ -130,7 +130,10 @@ def test_every_route_field_and_code_of_the_server_is_named() -> None:
     from candlewick.server.config import ServerConfig
     from candlewick.server.routes.events import EventsRequest
 
-    paths = create_app(SimpleNamespace(engine=None, model_name="served")).openapi()["paths"]
+    model = SimpleNamespace(
+        engine=SimpleNamespace(observe_answers=lambda observer: None), model_name="served"
+    )
+    paths = create_app(model).openapi()["paths"]
     routes = [f"{method.upper()} {path.replace(':path', '')}" for path in paths for method in paths[path]]
     fields = [*ChatCompletionRequest.model_fields, *REFUSED_FIELDS, *EventsRequest.model_fields]
     codes = [row.code for row in _TABLE.values() if row.code]

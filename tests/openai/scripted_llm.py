@@ -102,6 +102,9 @@ class ScriptedLLM:
     def stats(self) -> EngineStats:
         return EngineStats(running=self.running)
 
+    def observe_answers(self, observer: Callable[..., None]) -> None:
+        """It has no figures to tell."""
+
     def health(self) -> EngineHealth:
         return EngineHealth(self.health_status)
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from candlewick.cli import chat, doctor, inspect, run, serve, verify
+from candlewick.cli import bench, chat, doctor, inspect, run, serve, verify
 from candlewick.cli.options import is_debugging
 from candlewick.core.errors import CandlewickError, InvalidRequestError
 
@@ -62,3 +62,4 @@ app.command("serve")(serve.serve)
 app.command("inspect")(inspect.inspect)
 app.command("doctor")(doctor.doctor)
 app.command("verify")(verify.verify)
+app.add_typer(bench.bench, name="bench")

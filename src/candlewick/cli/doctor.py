@@ -7,11 +7,9 @@ import platform
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import numpy as np
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -20,6 +18,7 @@ from rich.table import Table
 from candlewick.chat.events import Complete
 from candlewick.cli import loading, options
 from candlewick.cli.answer_printer import Shown
+from candlewick.cli.machine_limits import BANDWIDTH_BYTES, memory_bandwidth
 from candlewick.cli.sizes import size
 from candlewick.core.errors import CandlewickError
 from candlewick.core.machine import available_cores, available_memory_bytes, choose_instruction_set
@@ -36,9 +35,6 @@ PACKAGES = (
     "fastapi",
     "uvicorn",
 )
-BANDWIDTH_BYTES = 256 * 2**20
-"""Memory that the measurement reads; larger than caches."""
-ROUNDS = 3
 TEST_TOKENS = 32
 
 Row = tuple[str, str]
@@ -57,20 +53,6 @@ def doctor(debug: options.Debug = False) -> None:
     console.print(table)
     if not passed:
         raise typer.Exit(1)
-
-
-def memory_bandwidth(num_threads: int, num_bytes: int = BANDWIDTH_BYTES) -> float:
-    """Bytes a second that ``num_threads`` read: the best of some rounds of numpy's maximum of an array."""
-    array = np.zeros(num_bytes // 8, dtype=np.int64)
-    array += 1  # pages that nobody wrote all are the one zero page
-    pieces = np.array_split(array, num_threads)
-    best = 0.0
-    with ThreadPoolExecutor(num_threads) as pool:
-        for _ in range(ROUNDS):
-            start = time.perf_counter()
-            list(pool.map(np.max, pieces))
-            best = max(best, array.nbytes / (time.perf_counter() - start))
-    return best
 
 
 def _machine_rows() -> Iterator[Row]:

@@ -217,6 +217,10 @@ class InferenceEngine:
         """The numbers as of the latest step, and what happened lately."""
         return self._thread.stats()
 
+    def observe_answers(self, observer: Callable[[Output], None]) -> None:
+        """Have ``observer`` called with the last output of every answer, in the engine's thread: it must be quick."""
+        self._thread.on_answer = observer
+
     def health(self) -> EngineHealth:
         """Whether the engine takes requests and, if a step failed, the error."""
         return self._thread.health

@@ -112,6 +112,7 @@ class EngineThread:
         self._num_drafts = 0
         self._num_accepted_drafts = 0
         self._waiters: list[Waiter] = []
+        self.on_answer: Callable[[Output], None] | None = None
 
         # Whoever submits and whoever shuts down: a request comes in before the end or is refused.
         self._health_lock = threading.Lock()
@@ -399,6 +400,11 @@ class EngineThread:
 
     def _put(self, request: Request, outputs: list[Output]) -> None:
         self._waiters += request.stream.put(outputs)
+        if self.on_answer is not None and outputs[-1].finish_reason is not None:
+            try:
+                self.on_answer(outputs[-1])
+            except Exception:
+                logger.exception("whoever counts answers failed")
 
     def _end_choice(self, request: Request, choice: Choice) -> None:
         self._forget_choice(choice)

@@ -34,6 +34,7 @@ from candlewick.server.routes import (
     events,
     health,
     messages,
+    metrics,
     models,
     responses,
     responses_socket,
@@ -96,6 +97,7 @@ def create_app(model: AsyncLLM | Services, *, model_names: Sequence[str] = (), *
     people = APIRouter(prefix="/v1", dependencies=[Depends(entrance.require())], responses=_ERRORS)
     people.include_router(sessions.routes(services))
     app.include_router(health.routes(services))
+    app.include_router(metrics.routes(services))
     app.include_router(version_one)
     app.include_router(responses_socket.routes(services), prefix="/v1")  # admits by itself
     app.include_router(people)

@@ -110,6 +110,7 @@ class ModelRegistry:
     _by_name: dict[str, _Entry] = field(default_factory=dict, init=False)
     _load_lock: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
     _released: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    _observers: list[Callable[[LoadedModel], None]] = field(default_factory=list, init=False)
     _closed: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
@@ -167,6 +168,12 @@ class ModelRegistry:
         """
         return _status(self._entry(name))
 
+    def watch(self, observer: Callable[[LoadedModel], None]) -> None:
+        """Have ``observer`` told of every model that is loaded, now and later."""
+        self._observers.append(observer)
+        for model in self.loaded():
+            observer(model)
+
     def loaded(self) -> list[LoadedModel]:
         """The models that are loaded at present."""
         return [entry.loaded for entry in self._entries if entry.loaded is not None]
@@ -214,6 +221,8 @@ class ModelRegistry:
             await self._make_room(entry, source)
             llm = await asyncio.to_thread(source.load, partial(self._report, entry))
         entry.loaded = _loaded(entry.names, llm)
+        for observer in self._observers:
+            observer(entry.loaded)
         return entry.loaded
 
     def _report(self, entry: _Entry, stage: str, done: int, total: int) -> None:
