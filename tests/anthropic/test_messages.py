@@ -20,6 +20,7 @@ from candlewick.chat.events import (
     ToolCallEnd,
     ToolCallStart,
 )
+from candlewick.core.constraint import Constraint
 from candlewick.core.errors import EngineClosed, InvalidRequestError, ModelNotFoundError
 
 MINIMAL: dict[str, Any] = {
@@ -183,12 +184,28 @@ async def test_a_plain_answer_is_what_the_stream_tells() -> None:
     ]
 
 
-async def test_one_call_at_a_time_and_none() -> None:
-    llm = replaying(*tool_answer(("c1", "weather", ["{}"]), ("c2", "weather", ["{}"])))
-    one = {"tools": [TOOL], "tool_choice": {"type": "auto", "disable_parallel_tool_use": True}}
-    message = await AnthropicAdapter(llm).message(MINIMAL | one)
-    assert [block["id"] for block in message["content"]] == ["c1"]
-    assert (await called_with(tools=[TOOL], tool_choice={"type": "none"})).tools is None
+@pytest.mark.parametrize(
+    ("choice", "tool_choice", "parallel"),
+    [
+        ({"type": "auto"}, "auto", True),
+        ({"type": "any", "disable_parallel_tool_use": True}, "required", False),
+        ({"type": "tool", "name": "weather"}, "weather", True),
+        ({"type": "none"}, "none", True),
+    ],
+)
+async def test_the_choice_of_a_tool(choice: dict[str, Any], tool_choice: str, parallel: bool) -> None:
+    call = await called_with(tools=[TOOL], tool_choice=choice)
+    assert (call.tool_choice, call.parallel_tool_calls) == (tool_choice, parallel)
+
+
+async def test_the_form_of_an_answer_and_the_budget_of_thinking() -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "integer"}}}
+    call = await called_with(
+        output_config={"format": {"type": "json_schema", "schema": schema}},
+        thinking={"type": "enabled", "budget_tokens": 1024},
+    )
+    assert call.constraint == Constraint.json_schema(schema)
+    assert call.params.max_thinking_tokens == 1024
 
 
 async def test_answers_that_end_early() -> None:

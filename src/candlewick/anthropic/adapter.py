@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from candlewick.anthropic.request import CountTokensRequest, MessagesRequest
 from candlewick.anthropic.stream import MessageBuilder, StreamWriter
 from candlewick.anthropic.types import MessageObject, StreamEvent, TokenCount
-from candlewick.chat.events import Error, Event, ToolCallArguments, ToolCallEnd, ToolCallStart
+from candlewick.chat.events import Error, Event
 from candlewick.core.errors import InvalidRequestError, ModelNotFoundError
 from candlewick.openai.adapter import ChatModel
 from candlewick.openai.errors import error_named
@@ -99,16 +99,14 @@ class AnthropicAdapter:
             thinking=request.thinking_mode(),
             tools=[tool.to_json() for tool in request.offered_tools() or ()] or None,
             template_variables=request.template_variables() or None,
+            tool_choice=request.chosen_tool(),
+            parallel_tool_calls=request.allows_several_calls(),
+            constraint=request.constraint(),
         )
-        has_called = False
         async with aclosing(answer):
             async for event in answer:
                 if isinstance(event, Error):
                     raise error_named(event.error_type, event.message)
-                if isinstance(event, ToolCallStart | ToolCallArguments | ToolCallEnd):
-                    if has_called and not request.allows_several_calls():
-                        continue
-                    has_called = isinstance(event, ToolCallEnd)
                 yield event
 
     def _accepted(self, kind: type[Request], request: Request | Mapping[str, Any]) -> Request:

@@ -20,6 +20,7 @@ from candlewick.anthropic.blocks import (
     to_messages,
 )
 from candlewick.chat.messages import Message, Tool
+from candlewick.core.constraint import Constraint
 from candlewick.core.errors import InvalidRequestError
 from candlewick.core.params import GenerationParams
 from candlewick.openai.fields import WireRequest
@@ -65,8 +66,14 @@ class ThinkingConfig(_Part):
     """Accepted, without effect: thinking is always told in full."""
 
 
+class OutputFormat(_Part):
+    type: Literal["json_schema"]
+    schema_: Annotated[JSONObject, Field(alias="schema")]
+
+
 class OutputConfig(_Part):
     effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
+    format: OutputFormat | None = None
 
 
 class _Conversation(WireRequest):
@@ -118,11 +125,6 @@ class _Conversation(WireRequest):
                 raise InvalidRequestError("tool_choice 'any' needs tools", "tool_choice.type")
             if choice.name is not None and choice.name not in names:
                 raise InvalidRequestError(f"there is no tool {choice.name!r}", "tool_choice.name")
-            if choice.type in ("any", "tool"):
-                raise InvalidRequestError(
-                    "tool_choice can only be 'auto' or 'none': a forced call is not supported yet",
-                    "tool_choice.type",
-                )
         if self.thinking is not None and (self.thinking.type == "enabled") != (
             self.thinking.budget_tokens is not None
         ):
@@ -135,10 +137,21 @@ class _Conversation(WireRequest):
         return to_messages(self.messages, text_of(self.system))
 
     def offered_tools(self) -> list[Tool] | None:
-        """The tools that the model may call: none when ``tool_choice`` says so."""
-        if self.tool_choice is not None and self.tool_choice.type == "none":
-            return None
+        """The tools that the model may call."""
         return [tool.to_tool() for tool in self.tools or ()] or None
+
+    def chosen_tool(self) -> str:
+        """``tool_choice`` as the library has it: ``auto``, ``none``, ``required`` or a tool's name."""
+        if self.tool_choice is None:
+            return "auto"
+        if self.tool_choice.type == "any":
+            return "required"
+        return self.tool_choice.name or self.tool_choice.type
+
+    def constraint(self) -> Constraint | None:
+        """The form of the answer that ``output_config.format`` asks for."""
+        form = self.output_config.format if self.output_config else None
+        return None if form is None else Constraint.json_schema(form.schema_)
 
     def allows_several_calls(self) -> bool:
         """Whether an answer may hold more than one call."""
@@ -186,6 +199,7 @@ class MessagesRequest(_Conversation):
     def check(self) -> None:
         super().check()
         self.generation_params()
+        self.constraint()
 
     def generation_params(self) -> GenerationParams:
         """What the sampler is asked for; fields left out keep the library's defaults.
@@ -199,5 +213,6 @@ class MessagesRequest(_Conversation):
             "temperature": self.temperature,
             "top_p": self.top_p,
             "top_k": self.top_k,
+            "max_thinking_tokens": self.thinking.budget_tokens if self.thinking else None,
         }
         return GenerationParams(**{name: value for name, value in given.items() if value is not None})
