@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from candlewick.core.step_pacer import LEAST_SHARE, NO_LIMIT, StepPacer
+from candlewick.core.step_pacer import FIRST_SHARE, LEAST_SHARE, NO_LIMIT, StepPacer
 
 MAX_STEP_TOKENS = 512
 
@@ -58,7 +58,7 @@ def test_no_step_takes_longer_than_asked_for_and_the_time_is_used(
     machine: Machine, max_slowdown: float
 ) -> None:
     slowdowns, shares = run(StepPacer(max_slowdown), lambda step: machine, 200)
-    least = max(machine.reading, machine.row * (LEAST_SHARE + 1)) / machine.reading
+    least = max(machine.reading, machine.row * (FIRST_SHARE + 1)) / machine.reading
     assert max(slowdowns) < max(max_slowdown, least) * 1.01
     settled = [slowdown for slowdown, share in zip(slowdowns, shares, strict=True) if share][-50:]
     could_take = machine.row * MAX_STEP_TOKENS / machine.reading

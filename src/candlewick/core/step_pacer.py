@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from math import inf
 
 NO_LIMIT = sys.maxsize
-LEAST_SHARE = 8
-"""Fewest tokens of prompts beside running answers. Decoding is bound by reading the weights, and rows up to about
-this number share that reading: fewer would hardly make the step shorter, and the prompt would take for ever."""
+FIRST_SHARE = 8
+"""Tokens of prompts beside running answers before there is a measurement. Decoding is bound by reading the weights,
+and rows up to about this number share that reading."""
+LEAST_SHARE = 2
+"""Fewest tokens of prompts beside running answers: whatever they cost, they come to their end."""
 _REFRESH_STEPS = 64
 """Steps with prompts after which the time without is measured again."""
 _LATEST_WEIGHT = 0.25
@@ -80,7 +82,7 @@ class StepPacer:
     def _first_share(self, num_decodes: int) -> float:
         """That of fewer, whose steps are shorter and have less room."""
         fewer = max((known for known in self._paces if known < num_decodes), default=None)
-        return LEAST_SHARE if fewer is None else self._paces[fewer].share
+        return FIRST_SHARE if fewer is None else self._paces[fewer].share
 
     def _adapt_share(self, pace: _Pace, num_prompt_tokens: int, seconds: float) -> None:
         # A step's duration never grows faster than its tokens, so scaling these by the time that is left comes
