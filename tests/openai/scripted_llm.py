@@ -46,7 +46,15 @@ class Pause:
     """A place in a script where the model thinks for ever."""
 
 
-Script = Iterable[Event | Pause | Exception]
+class Gate:
+    """A place in a script where the model thinks until the test lets it go on, from whatever thread."""
+
+    def __init__(self) -> None:
+        self.reached = threading.Event()
+        self.go_on = threading.Event()
+
+
+Script = Iterable[Event | Pause | Gate | Exception]
 
 
 def text_answer(*pieces: str, choice: int = 0, usage: Usage | None = None) -> list[Event]:
@@ -92,6 +100,7 @@ class ScriptedLLM:
     """Answers that ended before their script did."""
     paused: threading.Event = field(default_factory=threading.Event)
     ended: threading.Event = field(default_factory=threading.Event)
+    max_context: int = 4096
     health_status: Literal["ready", "failed", "closed"] = "ready"
 
     @property
@@ -139,6 +148,9 @@ class ScriptedLLM:
             for step in self.script(call):
                 if isinstance(step, Exception):
                     raise step
+                elif isinstance(step, Gate):
+                    step.reached.set()
+                    await asyncio.to_thread(step.go_on.wait, 20)
                 elif isinstance(step, Pause):
                     self.paused.set()
                     await asyncio.Event().wait()

@@ -237,7 +237,7 @@ async def test_nothing_is_not_a_message(database):
 
 
 async def test_a_model_with_tools_answers_through_approvals(database):
-    from openai.scripted_llm import ScriptedLLM, text_answer, tool_answer
+    from scripted_llm import ScriptedLLM, text_answer, tool_answer
 
     scripts = iter([tool_answer(("c1", "double", ['{"x":', "21}"])), text_answer("It is 42.")])
     llm = ScriptedLLM(lambda call: next(scripts))

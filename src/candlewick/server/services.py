@@ -67,7 +67,7 @@ class Services:
         @asynccontextmanager
         async def use(name: str | None) -> AsyncIterator[ResponsesSession]:
             async with self.models.using(name) as model:
-                yield ResponsesSession(model.llm)
+                yield ResponsesSession(model.llm, mcp_servers=self.tool_servers)
 
         return SessionManager(self.database or Database.open(), ModelAnswering(use))
 

@@ -231,8 +231,8 @@ def _static(name: str) -> bytes | None:
 
 def _code_colours() -> str:
     """Colours of code for light and dark screens, each legible on the page's ground."""
-    light = HtmlFormatter(style="xcode").get_style_defs(".code code")
-    dark = HtmlFormatter(style="github-dark").get_style_defs(".code code")
+    light = HtmlFormatter(style="xcode", nobackground=True).get_style_defs(".code code")
+    dark = HtmlFormatter(style="github-dark", nobackground=True).get_style_defs(".code code")
     return f"{light}\n@media (prefers-color-scheme: dark) {{\n{dark}\n}}\n"
 
 

@@ -52,7 +52,7 @@ class StatusPage:
             "partials/status.html",
             models=[self._model(status) for status in self._services.models.statuses()],
             machine=_machine(),
-            servers=[_server(server) for server in self._services.mcp_servers],
+            servers=self._services.tool_servers.states,
             charts=[
                 {"title": "Tokens written a second", "svg": line_chart([(r.age, r.written) for r in rates])},
                 {"title": "Tokens read a second", "svg": line_chart([(r.age, r.read) for r in rates])},
@@ -151,10 +151,6 @@ def _own_memory() -> int | None:
             return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmRSS:"))
     except (OSError, StopIteration):
         return None
-
-
-def _server(server: Any) -> dict[str, Any]:
-    return {"label": server.label, "status": server.status, "error": server.error, "tools": len(server.tools)}
 
 
 def _size(num_bytes: int) -> str:

@@ -11,6 +11,7 @@ const stop = byId("stop");
 const numbers = new Intl.NumberFormat("en");
 
 let maxContext = null;
+let isFirst = true;
 
 export async function submit() {
   const text = message.value;
@@ -70,8 +71,9 @@ onState((now, changed) => {
     send.hidden = Boolean(now.writing);
     stop.hidden = !now.writing;
     if (now.writing) showLoading();
-    else learnContext();
   }
+  if ((changed || isFirst) && !now.writing) learnContext();
+  isFirst = false;
   const [tokens, seconds] = now.pace ?? [0, 0];
   const pace = byId("pace");
   pace.textContent = "";
