@@ -117,6 +117,9 @@ class ScriptedLLM:
     def health(self) -> EngineHealth:
         return EngineHealth(self.health_status)
 
+    async def close(self) -> None:
+        self.health_status = "closed"
+
     async def chat(
         self,
         messages: Sequence[Mapping[str, Any]],

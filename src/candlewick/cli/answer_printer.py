@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rich.console import Console
@@ -12,7 +12,6 @@ from rich.console import Console
 from candlewick.chat.events import (
     Complete,
     Error,
-    Event,
     ResponseToken,
     ThinkingEnd,
     ThinkingStart,
@@ -20,6 +19,17 @@ from candlewick.chat.events import (
     ToolCallEnd,
 )
 from candlewick.core.errors import EngineError
+from candlewick.responses.events import (
+    ConversationComplete,
+    ConversationEvent,
+    ServerState,
+    ToolExecutionEnd,
+    ToolProgress,
+)
+from candlewick.responses.result import ConversationResult
+
+MOST_SHOWN_CHARS = 500
+"""Of a tool's result; the model sees all of it."""
 
 # A model may write escape sequences; a terminal would obey them.
 _CONTROL_CHARACTERS = {code: None for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
@@ -33,6 +43,16 @@ class Shown:
     thinking: str = ""
     tool_calls: list[ToolCallEnd] = field(default_factory=list)
     complete: Complete | None = None
+    result: ConversationResult | None = None
+    """Of a conversation with tools."""
+
+    def to_messages(self) -> list[dict[str, Any]]:
+        """What the conversation goes on with. Calls of one that was stopped have no results: only what was said
+        stays.
+        """
+        if self.result is not None:
+            return [message.to_json() for message in self.result.messages]
+        return [replace(self, tool_calls=[]).to_message()]
 
     def to_message(self) -> dict[str, Any]:
         """The answer as a message of the conversation."""
@@ -67,7 +87,7 @@ class AnswerPrinter:
         self._hide_thinking = hide_thinking
         self._line_is_open: dict[Console, bool] = {}
 
-    def show(self, events: Iterable[Event], shown: Shown | None = None) -> Shown:
+    def show(self, events: Iterable[ConversationEvent], shown: Shown | None = None) -> Shown:
         """Print events up to their end; ``shown`` keeps what came, also when the printing is interrupted.
 
         Raises:
@@ -87,7 +107,7 @@ class AnswerPrinter:
         self._end_line(self._aside)
         self._write(self._aside, text + "\n", style="dim")
 
-    def _show(self, event: Event, shown: Shown) -> None:
+    def _show(self, event: ConversationEvent, shown: Shown) -> None:
         match event:
             case ThinkingStart() | ThinkingEnd() if not self._hide_thinking:
                 self._end_line(self._aside)
@@ -103,6 +123,19 @@ class AnswerPrinter:
                 self.note(f"→ {name}({arguments})")
             case Complete():
                 shown.complete = event
+            case ServerState(label=label, status="ready", tools=tools):
+                self.note(f"[{label}: {len(tools)} tools]")
+            case ServerState(label=label, status="failed", error=reason):
+                self.note(f"[{label} failed: {reason}]")
+            case ToolProgress(progress=progress, total=total, message=text):
+                share = f"{progress:g}" if total is None else f"{progress:g}/{total:g}"
+                self.note(f"… {share} {text or ''}".rstrip())
+            case ToolExecutionEnd(call=call):
+                text = call.result.for_model
+                cut = f" … ({len(text)} characters)" if len(text) > MOST_SHOWN_CHARS else ""
+                self.note(f"← {text[:MOST_SHOWN_CHARS]}{cut}")
+            case ConversationComplete(result=result):
+                shown.result = result
             case Error(message=message, error_type=error_type):
                 raise EngineError(f"the answer failed: {message} ({error_type})")
 

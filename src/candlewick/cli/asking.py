@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
-from candlewick.chat.events import Event
 from candlewick.core.params import GenerationParams
+from candlewick.responses.events import ConversationEvent
 
 Thinking = Literal["think", "no_think", "adaptive"]
 Message = dict[str, Any]
@@ -22,7 +22,7 @@ class Chatting(Protocol):
         params: GenerationParams | None = None,
         thinking: Thinking = "adaptive",
         tools: Sequence[Mapping[str, Any]] | None = None,
-    ) -> Generator[Event, None, None]: ...
+    ) -> Generator[ConversationEvent, None, None]: ...
 
 
 def thinking_mode(think: bool | None) -> Thinking:

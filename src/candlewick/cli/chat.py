@@ -16,6 +16,7 @@ from pathlib import Path
 
 from candlewick.chat.events import Complete
 from candlewick.cli import loading, options
+from candlewick.cli.agent_chat import AgentChat, Approver
 from candlewick.cli.answer_printer import AnswerPrinter, Shown, stats_line
 from candlewick.cli.asking import (
     Chatting,
@@ -27,6 +28,8 @@ from candlewick.cli.asking import (
 )
 from candlewick.core.errors import EngineClosed, EngineError, EngineFailed, InvalidRequestError
 from candlewick.core.params import GenerationParams
+from candlewick.responses.mcp.configuration import MCPConfiguration
+from candlewick.responses.options import ConversationOptions
 
 ReadLine = Callable[[], str]
 
@@ -41,14 +44,25 @@ def chat(
     seed: options.Seed = None,
     threads: options.Threads = None,
     context: options.Context = None,
+    mcp_config: options.McpConfig = None,
+    yes: options.Yes = False,
     stats: options.Stats = False,
     debug: options.Debug = False,
 ) -> None:
     """Talk with a model. /help lists the commands; Ctrl-C stops an answer, Ctrl-D ends the talk."""
     params = generation_params(max_tokens=max_tokens, temperature=temperature, top_p=top_p, seed=seed)
-    with loading.load_llm(model, threads=threads, context=context) as llm:
+    printer = AnswerPrinter()
+    with contextlib.ExitStack() as stack:
+        llm: Chatting
+        if mcp_config is None:
+            llm = stack.enter_context(loading.load_llm(model, threads=threads, context=context))
+        else:
+            configuration = MCPConfiguration.load(mcp_config)
+            model_with_tools = loading.load_async_llm(model, threads=threads, context=context)
+            asked = ConversationOptions(approve=Approver(printer.note, approves_all=yes))
+            llm = stack.enter_context(AgentChat(model_with_tools, configuration, asked))
         conversation = Conversation(
-            llm, params, thinking_mode(think), opening_messages(system), shows_stats=stats
+            llm, params, thinking_mode(think), opening_messages(system), shows_stats=stats, printer=printer
         )
         conversation.talk(_line_reader())
 
@@ -100,7 +114,7 @@ class Conversation:
             self.messages.pop()
             self.printer.note(f"{error}")
             return
-        self.messages.append(shown.to_message())
+        self.messages.extend(shown.to_messages())
         if shown.complete is not None:
             self.last = shown.complete
             if self.shows_stats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -47,6 +48,19 @@ Context = Annotated[
     typer.Option("--context", help="Tokens of prompt and answer together; else the model's limit."),
 ]
 Stats = Annotated[bool, typer.Option("--stats", help="Tell tokens and speed at the end.")]
+HideThinking = Annotated[bool, typer.Option("--hide-thinking", help="Show the answer only.")]
+McpConfig = Annotated[
+    Path | None,
+    typer.Option(
+        "--mcp-config",
+        envvar="CANDLEWICK_MCP_CONFIG",
+        help="A JSON file with mcpServers, as desktop tools have it: servers whose tools the model may call.",
+    ),
+]
+DemoTools = Annotated[
+    str | None, typer.Option("--tools", help="Let the model call demo tools: calculator,clock,dice.")
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Run every call without asking.")]
 Debug = Annotated[
     bool,
     typer.Option(

@@ -28,14 +28,12 @@ def run(
     model: options.ModelReference = "builtin",
     system: options.System = None,
     think: options.Think = None,
-    hide_thinking: Annotated[bool, typer.Option("--hide-thinking", help="Show the answer only.")] = False,
+    hide_thinking: options.HideThinking = False,
     max_tokens: options.MaxTokens = None,
     temperature: options.Temperature = None,
     top_p: options.TopP = None,
     seed: options.Seed = None,
-    tools: Annotated[
-        str | None, typer.Option("--tools", help="Let the model call demo tools: calculator,clock,dice.")
-    ] = None,
+    tools: options.DemoTools = None,
     threads: options.Threads = None,
     context: options.Context = None,
     stats: options.Stats = False,

@@ -10,17 +10,19 @@ import ast
 import json
 import operator
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from candlewick.chat.events import ToolCallEnd
+from candlewick.chat.messages import Tool
 from candlewick.cli.answer_printer import AnswerPrinter, Shown
 from candlewick.cli.asking import Chatting, Message, Thinking
 from candlewick.core.errors import InvalidRequestError
 from candlewick.core.params import GenerationParams
+from candlewick.responses.tools import ExecutableTool, ToolContext, ToolResult
 
 MOST_TURNS = 4
 """Answers of the model to one question; the last one gets no tools, so that it must speak."""
@@ -48,6 +50,15 @@ class DemoTool:
     properties: dict[str, dict[str, str]]
     required: tuple[str, ...]
     function: Callable[..., str]
+
+    def to_executable(self) -> ExecutableTool:
+        """The same for the agent loop."""
+
+        async def execute(arguments: Mapping[str, Any], context: ToolContext) -> ToolResult:
+            return ToolResult(text=self.function(**arguments))
+
+        function = self.to_json()["function"]
+        return ExecutableTool(definition=Tool(**function), execute=execute)
 
     def to_json(self) -> dict[str, Any]:
         """OpenAI's form of a tool."""

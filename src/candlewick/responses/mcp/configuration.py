@@ -51,7 +51,7 @@ class MCPServerConfiguration:
         headers: sent with every request; ``bearer_token`` adds an ``Authorization`` header.
         auth: an ``httpx2.Auth`` for every request, such as the SDK's OAuth providers.
         allowed_tools: names of the tools that may be used, as the server calls them; ``None``: all.
-        approval: who must agree before a call, by the server's names.
+        approval: who must agree before a call, by the server's names; ``None``: it does not say.
         timeout: seconds for one call, where it is less than the conversation's own limit.
         connect_timeout: seconds for starting, connecting and listing the tools.
     """
@@ -67,7 +67,7 @@ class MCPServerConfiguration:
     bearer_token: str | None = field(default=None, repr=False)
     auth: Any = field(default=None, repr=False)
     allowed_tools: Collection[str] | None = None
-    approval: Approval = "never"
+    approval: Approval | None = None
     timeout: float | None = None
     connect_timeout: float = 30.0
 
@@ -95,7 +95,8 @@ class MCPServerConfiguration:
         for name, value in (("timeout", self.timeout), ("connect_timeout", self.connect_timeout)):
             if value is not None and not value > 0:
                 _refuse(f"{where}.{name}", value, "more than 0 seconds")
-        check_approval(self.approval, f"{where}.approval")
+        if self.approval is not None:
+            check_approval(self.approval, f"{where}.approval")
         object.__setattr__(self, "transport", transport)
 
     @property
@@ -190,12 +191,12 @@ def _read_server(label: str, value: Any, where: str) -> MCPServerConfiguration:
     )
 
 
-def _approval(value: Mapping[str, Any], where: str) -> Approval:
+def _approval(value: Mapping[str, Any], where: str) -> Approval | None:
     """``requireApproval``, where ``autoApprove`` (or ``alwaysAllow``) exempts tools by name."""
     automatic = value.get("autoApprove", value.get("alwaysAllow"))
     required: Approval | None = value.get("requireApproval")
     if automatic is None:
-        return "never" if required is None else required
+        return required
     exempt = dict.fromkeys(_texts(automatic, f"{where}.autoApprove"), "never")
     return {"*": required if isinstance(required, str) else "always", **exempt}  # type: ignore[dict-item]
 

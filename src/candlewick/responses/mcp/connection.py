@@ -205,7 +205,7 @@ class ServerConnection:
         return ExecutableTool(
             definition=to_tool(tool),
             execute=execute,
-            needs_approval=rule_for(self.configuration.approval, tool.name) == "always",
+            needs_approval=rule_for(self.configuration.approval or "never", tool.name) == "always",
             timeout=self.configuration.timeout,
             server=self.label,
             own_name=tool.name,
