@@ -10,6 +10,7 @@ pytest.importorskip("mcp", reason="needs the responses extra")
 from mcp import Client, StdioServerParameters
 from scripted_llm import ScriptedLLM, text_answer
 
+from candlewick import LLM, GenerationParams
 from candlewick.chat.answer import fold_events
 from candlewick.core.errors import ContextOverflowError
 from candlewick.responses.mcp.serving import mcp_server
@@ -40,11 +41,11 @@ async def test_the_command_serves_the_built_in_model():
     pytest.importorskip("candlewick._kernels", reason="the native module is not built")
     command = StdioServerParameters(command=sys.executable, args=["-m", "candlewick", "mcp"])
     async with Client(command) as client:
-        completed = await client.call_tool(
-            "complete", {"prompt": "Once upon", "max_tokens": 4, "temperature": 0}
-        )
-        assert completed.content[0].text
-        assert not completed.is_error
+        prompt = "user: Hello!"
+        completed = await client.call_tool("complete", {"prompt": prompt, "max_tokens": 4, "temperature": 0})
+        with LLM() as llm:
+            expected = llm.complete(prompt, GenerationParams(max_tokens=4, temperature=0)).text
+        assert completed.content[0].text == expected
         counted = await client.call_tool("count_tokens", {"text": "Once upon a time"})
         assert counted.structured_content["result"] > 2
         vectors = (await client.call_tool("embed", {"texts": ["one", "two"]})).structured_content["result"]
