@@ -289,6 +289,24 @@ async def test_an_answer_cut_at_its_length_runs_no_calls():
     assert result.tool_calls_executed[0].result.text == "not run: the answer was cut at its length"
 
 
+class ObedientLLM(ScriptedLLM):
+    """Notes what it is forced to."""
+
+    def chat(self, messages, *, tool_choice="auto", parallel_tool_calls=True, **options):
+        self.forced = [*getattr(self, "forced", []), (tool_choice, parallel_tool_calls)]
+        return super().chat(messages, **options)
+
+
+@pytest.mark.parametrize(
+    ("tool_choice", "later"), [("auto", "auto"), ("none", "none"), ("required", "auto"), ("add", "auto")]
+)
+async def test_a_call_is_forced_once_only(tool_choice, later):
+    answers = iter([tool_answer(call_add()), text_answer("Five.")])
+    llm = ObedientLLM(lambda call: next(answers))
+    await run(llm, add, tool_choice=tool_choice, parallel_tool_calls=False)
+    assert llm.forced == [(tool_choice, False), (later, False)]
+
+
 async def test_progress_is_told_while_the_tool_runs():
     def counts(steps: int, context: ToolContext) -> str:
         for step in range(steps):

@@ -191,7 +191,17 @@ class AgentLoop:
             tools=toolbox.definitions() or None,
             template_variables=options.template_variables,
             transcript=self._transcript,
+            **self._forced(),
         )
+
+    def _forced(self) -> dict[str, Any]:
+        """What the model must do. A call is forced once: after it, the model must be able to answer."""
+        options, forced = self._options, dict[str, Any]()
+        if options.tool_choice == "none" or (options.tool_choice != "auto" and not self._executed):
+            forced["tool_choice"] = options.tool_choice
+        if not options.parallel_tool_calls:
+            forced["parallel_tool_calls"] = False
+        return forced
 
     async def _deal_with(self, calls: Sequence[ToolCall], toolbox: Toolbox) -> StopReason | None:
         """Run the calls of one answer, and add their results; why the conversation can't go on, if so."""
