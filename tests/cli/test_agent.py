@@ -29,7 +29,7 @@ def play(monkeypatch: pytest.MonkeyPatch) -> Any:
     def prepare(*answers: Any) -> ScriptedLLM:
         left = iter(answers)
         llm = ScriptedLLM(lambda call: next(left))
-        monkeypatch.setattr(loading, "load_async_llm", lambda reference, **options: llm)
+        monkeypatch.setattr(loading, "load_model_for_tools", lambda reference, **options: llm)
         return llm
 
     return prepare

@@ -67,7 +67,7 @@ def agent(
     configuration = MCPConfiguration.load(mcp_config) if mcp_config is not None else MCPConfiguration()
     offered = choose_tools(tools)
     messages = [*opening_messages(system), {"role": "user", "content": read_question(task, sys.stdin)}]
-    llm = loading.load_async_llm(model, threads=threads, context=context)
+    llm = loading.load_model_for_tools(model, threads=threads, context=context)
     with (
         AgentChat(llm, configuration, limits, offered) as chat,
         closing(chat.chat(messages, params=params, thinking=thinking_mode(think))) as events,

@@ -58,7 +58,7 @@ def chat(
             llm = stack.enter_context(loading.load_llm(model, threads=threads, context=context))
         else:
             configuration = MCPConfiguration.load(mcp_config)
-            model_with_tools = loading.load_async_llm(model, threads=threads, context=context)
+            model_with_tools = loading.load_model_for_tools(model, threads=threads, context=context)
             asked = ConversationOptions(approve=Approver(printer.note, approves_all=yes))
             llm = stack.enter_context(AgentChat(model_with_tools, configuration, asked))
         conversation = Conversation(

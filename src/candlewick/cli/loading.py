@@ -69,3 +69,11 @@ def load_async_llm(reference: str, engine: EngineConfig, progress: Progress) -> 
     from candlewick.chat.llm import AsyncLLM
 
     return AsyncLLM(reference, progress=progress, **vars(engine))
+
+
+def load_model_for_tools(
+    reference: str, *, threads: int | None = None, context: int | None = None
+) -> AsyncLLM:
+    """As :func:`load_llm`, for a command whose tools run in an event loop."""
+    with LoadingBar() as bar:
+        return load_async_llm(reference, EngineConfig(num_threads=threads, max_context=context), bar.update)

@@ -31,7 +31,7 @@ def mcp(
     """Offer a model to other agents as an MCP server, with the tools chat, complete, embed and count_tokens."""
     from candlewick.responses.mcp.serving import mcp_server
 
-    llm = loading.load_async_llm(model, threads=threads, context=context)
+    llm = loading.load_model_for_tools(model, threads=threads, context=context)
     try:
         server = mcp_server(llm)
         if transport is McpTransport.STDIO:
