@@ -9,6 +9,8 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from candlewick.chat.events import Error
+from candlewick.core.constraint import Constraint
+from candlewick.core.errors import InvalidRequestError
 from candlewick.core.params import GenerationParams
 from candlewick.openai.errors import error_reply
 from candlewick.openai.fields import parse_fields
@@ -42,6 +44,7 @@ class SamplingFields(BaseModel):
     logprobs: int | None = None
     seed: int | None = None
     n: int | None = None
+    max_thinking_tokens: int | None = None
 
     def to_params(self) -> GenerationParams:
         given: dict[str, Any] = self.model_dump(exclude_none=True)
@@ -65,6 +68,29 @@ class EventsRequest(BaseModel):
     thinking: Thinking = "adaptive"
     params: SamplingFields = SamplingFields()
     template_variables: JSONObject | None = None
+    tool_choice: str = "auto"
+    parallel_tool_calls: bool = True
+    json_schema: JSONObject | None = None
+    """The form of the answer's text; ``regex`` and ``choice`` are others. One of the three at most."""
+    regex: str | None = None
+    choice: list[str] | None = None
+
+    def constraint(self) -> Constraint | None:
+        """The form that was asked for.
+
+        Raises:
+            InvalidRequestError: there are several.
+        """
+        made: list[Constraint] = []
+        if self.json_schema is not None:
+            made.append(Constraint.json_schema(self.json_schema))
+        if self.regex is not None:
+            made.append(Constraint.regex(self.regex))
+        if self.choice is not None:
+            made.append(Constraint.choice(self.choice))
+        if len(made) > 1:
+            raise InvalidRequestError("give one of json_schema, regex and choice", "json_schema")
+        return made[0] if made else None
 
 
 def routes(services: Services) -> APIRouter:
@@ -93,6 +119,9 @@ async def _frames(models: ModelRegistry, body: EventsRequest) -> Frames:
             thinking=body.thinking,
             tools=body.tools,
             template_variables=body.template_variables,
+            tool_choice=body.tool_choice,
+            parallel_tool_calls=body.parallel_tool_calls,
+            constraint=body.constraint(),
         )
         async with aclosing(answer) as events:
             async for event in events:
