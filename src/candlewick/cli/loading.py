@@ -75,5 +75,7 @@ def load_model_for_tools(
     reference: str, *, threads: int | None = None, context: int | None = None
 ) -> AsyncLLM:
     """As :func:`load_llm`, for a command whose tools run in an event loop."""
+    from candlewick.core.config import EngineConfig
+
     with LoadingBar() as bar:
         return load_async_llm(reference, EngineConfig(num_threads=threads, max_context=context), bar.update)
