@@ -1,7 +1,8 @@
 """Makes the pictures of the chat page in docs/images: light, dark, phone, status.
 
 Needs playwright and a Chromium: ``python docs/make_screenshots.py [path of chromium]``. The answers are scripted, so
-that the pictures show what the page can do, not what a small model knows.
+that the pictures show what the page can do, not what a small model knows; the model is called that, and no speed is
+made up for it.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from candlewick.core.usage import Timings, Usage  # noqa: E402
 from candlewick.server import create_app  # noqa: E402
 
 IMAGES = REPOSITORY / "docs" / "images"
+MODEL = "scripted"
 QUESTION = "How do I find the slowest step of my Python program?"
 ANSWER = """Measure before you change anything. The standard library has what you need:
 
@@ -56,14 +58,13 @@ Look at **cumtime** first, and follow it down to the function whose *tottime* is
 def script(call: Call) -> Script:
     pieces = [ANSWER[i : i + 40] for i in range(0, len(ANSWER), 40)]
     usage = Usage(prompt_tokens=412, completion_tokens=236, reasoning_tokens=38, cached_tokens=384)
-    timings = Timings(decode_seconds=5.6, time_to_first_token_seconds=0.18)
     return [
-        Start("answer", "SmolLM3-3B"),
+        Start("answer", MODEL),
         ThinkingStart(),
         ThinkingToken("They want to profile. cProfile is in the standard library."),
         ThinkingEnd(),
         *map(ResponseToken, pieces),
-        Complete("stop", usage, timings),
+        Complete("stop", usage, Timings()),
     ]
 
 
@@ -79,16 +80,17 @@ def converse(page: Page, address: str, questions: list[str]) -> None:
 def main() -> None:
     chromium = sys.argv[1] if len(sys.argv) > 1 else "/usr/bin/chromium"
     IMAGES.mkdir(exist_ok=True)
-    llm = ScriptedLLM(script, model_name="SmolLM3-3B")
+    llm = ScriptedLLM(script, model_name=MODEL)
     with running(create_app(llm)) as address, sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1180, "height": 820})
         converse(page, address, ["A walk along the river", "Explain batch invariance", QUESTION])
-        page.screenshot(path=IMAGES / "chat-light.png")
+        page.screenshot(path=IMAGES / "chat-light.png", animations="disabled")
         page.emulate_media(color_scheme="dark")
-        page.screenshot(path=IMAGES / "chat-dark.png")
+        page.screenshot(path=IMAGES / "chat-dark.png", animations="disabled")
         page.set_viewport_size({"width": 390, "height": 780})
-        page.screenshot(path=IMAGES / "chat-phone.png")
+        page.wait_for_timeout(1000)  # the list of conversations slides away
+        page.screenshot(path=IMAGES / "chat-phone.png", animations="disabled")
         browser.close()
 
 
