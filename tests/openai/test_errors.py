@@ -35,9 +35,12 @@ STATUS = {
 
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
 def test_every_class_has_its_status(kind: type[errors.CandlewickError]) -> None:
-    error = (
-        kind("f.gguf", "header", "bad") if issubclass(kind, errors.ModelLoadError) else kind("what failed")
-    )
+    arguments = ("what failed",)
+    if issubclass(kind, errors.ModelLoadError):
+        arguments = ("f.gguf", "header", "bad")
+    elif issubclass(kind, errors.KvFileError):
+        arguments = ("f.kv", "is cut off")
+    error = kind(*arguments)
     reply = error_reply(error)
     assert reply.status == STATUS.get(kind.__name__, 500)
     assert reply.body["error"]["message"] == str(error)
@@ -65,7 +68,8 @@ def test_foreign_errors_keep_their_text_to_themselves() -> None:
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
 def test_an_error_event_becomes_an_exception_again(kind: type[errors.CandlewickError]) -> None:
     error = error_named(kind.__name__, "text")
-    assert isinstance(error, errors.EngineError if issubclass(kind, errors.ModelLoadError) else kind)
+    names_a_file = issubclass(kind, errors.ModelLoadError | errors.KvFileError)
+    assert isinstance(error, errors.EngineError if names_a_file else kind)
     assert "text" in str(error)
 
 

@@ -122,7 +122,8 @@ def test_a_thinking_answer_with_a_table_and_code(page):
 
 
 def test_stop_in_the_middle_and_another_answer(page):
-    scripts = iter([[Start("a", "m"), ResponseToken("Half an"), Gate()], text_answer("A whole answer")])
+    gate = Gate()
+    scripts = iter([[Start("a", "m"), ResponseToken("Half an"), gate], text_answer("A whole answer")])
     llm = ScriptedLLM(lambda call: next(scripts))
     with serving(llm) as address:
         page.goto(address)
@@ -133,6 +134,7 @@ def test_stop_in_the_middle_and_another_answer(page):
         expect(page.locator(".note")).to_have_text("Stopped")
         assert llm.ended.wait(5)
         assert llm.cancelled == 1
+        gate.go_on.set()  # the thread that waits there would keep the server from ending
         page.get_by_role("button", name="Another answer").click()
         expect(answers(page)).to_contain_text("A whole answer")
         expect(page.locator(".versions")).to_contain_text("2 / 2")

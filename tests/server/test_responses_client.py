@@ -399,7 +399,10 @@ def test_item_references(client: Any) -> None:
         ({"tools": [WEATHER, WEATHER]}, "tools[1].function.name"),
         ({"tools": [WEATHER], "tool_choice": {"type": "function", "name": "other"}}, "tool_choice"),
         ({"tool_choice": "required"}, "tool_choice"),
-        ({"tools": [{"type": "mcp", "server_label": "x", "server_url": "https://x.example/mcp"}]}, "tools"),
+        (
+            {"tools": [{"type": "mcp", "server_label": "x", "server_url": "https://x.example/mcp"}]},
+            "tools[0].server_url",
+        ),
         ({"include": ["nothing"]}, "include"),
         ({"metadata": {"k": "v" * 513}}, "metadata"),
         ({"prompt": {"id": "p"}}, "prompt"),

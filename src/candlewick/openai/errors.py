@@ -88,7 +88,7 @@ def error_named(class_name: str, message: str) -> errors.CandlewickError:
     if (
         isinstance(kind, type)
         and issubclass(kind, errors.CandlewickError)
-        and not issubclass(kind, errors.ModelLoadError)
+        and not issubclass(kind, errors.ModelLoadError | errors.KvFileError)  # those name a file
     ):
         return kind(message)
     return errors.EngineError(f"{class_name}: {message}")
