@@ -28,6 +28,7 @@ MARKERS = (
 )
 """Tokens that structure an answer and stay visible to parsers (GGUF type 4)."""
 END_OF_TURN = "<|im_end|>"
+ANSWER_HEADER = "<|im_start|>assistant\n"
 
 
 def _json(value: Any) -> str:
@@ -69,11 +70,15 @@ def render(dialogue: Dialogue) -> tuple[str, str]:
             )
         else:
             pieces.append(f"<|im_start|>{message.role}\n{message.content}<|im_end|>\n")
-    answer = dialogue.answer
-    if dialogue.think:
-        thinking = f"<think>\n{answer.thinking}\n</think>\n"
-        return "".join(pieces) + "<|im_start|>assistant\n", thinking + _body(answer) + END_OF_TURN
-    return "".join(pieces) + "<|im_start|>assistant\n<think>\n\n</think>\n", _body(answer) + END_OF_TURN
+    given, written = completion(dialogue.answer, dialogue.think)
+    return "".join(pieces) + ANSWER_HEADER + given, written
+
+
+def completion(answer: Message, think: bool) -> tuple[str, str]:
+    """What follows the answer's header: what the prompt gives of it, and what the model should write."""
+    if think:
+        return "", f"<think>\n{answer.thinking}\n</think>\n" + _body(answer) + END_OF_TURN
+    return "<think>\n\n</think>\n", _body(answer) + END_OF_TURN
 
 
 def to_request(dialogue: Dialogue) -> dict[str, Any]:

@@ -24,7 +24,7 @@ class ModelShape:
 
     vocab_size: int = 2048
     hidden: int = 256
-    layers: int = 4
+    layers: int = 5
     heads: int = 8
     kv_heads: int = 2
     feed_forward: int = 512
@@ -52,8 +52,8 @@ def causal_mask(tokens: int) -> Tensor:
 
 
 def rotate(x: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
-    """Rotate neighbouring pairs of ``x`` [batch, heads, tokens, head_dim] by angles [tokens, head_dim /
-    2]."""
+    """Rotate neighbouring pairs of ``x`` [batch, heads, tokens, head_dim] by angles that broadcast to [batch,
+    heads, tokens, head_dim / 2]."""
     even, odd = x[..., 0::2], x[..., 1::2]
     return torch.stack((even * cosines - odd * sines, even * sines + odd * cosines), dim=-1).flatten(-2)
 
@@ -108,7 +108,7 @@ class TinyModel(nn.Module):
     """Token ids [batch, tokens] -> logits [batch, tokens, vocab_size].
 
     ``mask`` is added to the attention scores and broadcasts to [batch, heads, tokens, tokens];
-    :func:`causal_mask` is the usual one, packed rows bring their own.
+    :func:`causal_mask` is the usual one, packed rows bring their own, and their ``positions`` [batch, tokens].
     """
 
     cosines: Tensor
@@ -136,8 +136,10 @@ class TinyModel(nn.Module):
                 scale /= math.sqrt(2 * self.shape.layers)
             nn.init.normal_(parameter, std=scale)
 
-    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
-        angles = (self.cosines[: ids.shape[1]], self.sines[: ids.shape[1]])
+    def forward(self, ids: Tensor, mask: Tensor, positions: Tensor | None = None) -> Tensor:
+        if positions is None:
+            positions = torch.arange(ids.shape[1])[None]
+        angles = (self.cosines[positions][:, None], self.sines[positions][:, None])
         x = self.token_embd(ids)
         for block in self.blk:
             x = block(x, angles, mask)

@@ -1,93 +1,166 @@
 """Batches for training: whole dialogues packed into rows of equal length, none of which sees another.
 
+A dialogue is a trunk with branches. The trunk is the text as a client would send it, with the last answer at
+its end; a branch is an earlier answer as the model should have written it, with or without its thinking. A
+branch sees the trunk up to where it leaves it, and nobody sees a branch. So every answer of a conversation is
+learned in one pass over it, though past answers stand in a prompt without their thinking.
+
 A batch depends on its seed alone, so a resumed run sees what an unbroken one would have seen.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from chat_format import render
+from chat_format import ANSWER_HEADER, completion, render
 from corpus.chance import Chance
 from corpus.dialogue import Dialogue
-from corpus.mixture import dialogue
+from corpus.mixture import dialogue, learned_throughout
 from model import FORBIDDEN
 
 PROMPT_WEIGHT = 0.1
 """Loss on the prompt's tokens, next to 1 for the answer's: a little of it teaches the language and copying
 sooner."""
 TOKENS_PER_BATCH = 4096
-ROW_LENGTHS: tuple[tuple[int, float], ...] = ((256, 0.8), (512, 0.2))
+ROW_LENGTHS: tuple[tuple[int, float], ...] = (
+    (128, 0.25),
+    (256, 0.19),
+    (512, 0.37),
+    (1024, 0.125),
+    (2048, 0.065),
+)
+"""Lengths of rows and their shares of the batches: the shares of the mixture's tokens that are in dialogues longer
+than the length before and no longer than this one. Attention costs by the row, so short dialogues get short rows."""
+HEADER_TOKENS = 3
+"""Tokens of ``ANSWER_HEADER``: the marker, the role, the newline."""
 _PATIENCE = 4
 """Dialogues in a row that fit nowhere before a batch counts as full."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Encoded:
-    ids: list[int]
-    prompt_length: int
+    """A dialogue's tokens: trunk first, then the branches.
+
+    ``positions`` are what the rotation goes by, ``branch`` is 0 for the trunk, ``limits`` the last position of
+    the trunk that a token sees, ``weights`` of predicting each token from the one before it.
+    """
+
+    ids: list[int] = field(default_factory=list)
+    positions: list[int] = field(default_factory=list)
+    branch: list[int] = field(default_factory=list)
+    limits: list[int] = field(default_factory=list)
+    weights: list[float] = field(default_factory=list)
+    prompt_length: int = 0
+
+    def add_trunk(self, ids: list[int], weight: float) -> None:
+        start = len(self.ids)
+        self.positions += range(start, start + len(ids))
+        self.limits += range(start, start + len(ids))
+        self.branch += [0] * len(ids)
+        self.weights += [weight] * len(ids)
+        self.ids += ids
+
+    def add_branch(self, leaves_at: int, given: list[int], written: list[int]) -> None:
+        """``leaves_at`` is the position in the trunk of the token that is the last before the answer. It is repeated
+        as the branch's first, so that each token is predicted from its neighbour."""
+        own = [self.ids[leaves_at], *given, *written]
+        number = max(self.branch) + 1
+        self.positions += range(leaves_at, leaves_at + len(own))
+        self.limits += [leaves_at - 1] * len(own)
+        self.branch += [number] * len(own)
+        self.weights += [0.0] * (1 + len(given)) + [1.0] * len(written)
+        self.ids += own
 
 
 @dataclass(frozen=True)
 class Batch:
-    """``ids`` and ``document`` [rows, tokens] int64 (document -1 is padding), ``weights`` [rows, tokens] of
-    predicting each token from those before it."""
+    """All [rows, tokens] int64 as in :class:`Encoded`, with ``document`` (-1 is padding); ``weights`` float32."""
 
     ids: Tensor
     document: Tensor
+    positions: Tensor
+    branch: Tensor
+    limits: Tensor
     weights: Tensor
 
     def mask(self) -> Tensor:
-        """[rows, 1, tokens, tokens]: a token looks at itself and before, inside its own document."""
+        """[rows, 1, tokens, tokens]: a token sees its document's trunk up to its limit, and its own branch up to
+        itself."""
         same = self.document[:, :, None] == self.document[:, None, :]
-        allowed = same & torch.ones(same.shape[1:], dtype=torch.bool).tril()
-        return torch.where(allowed, 0.0, FORBIDDEN)[:, None]
+        in_trunk = (self.branch == 0)[:, None, :] & (self.positions[:, None, :] <= self.limits[:, :, None])
+        own = (self.branch[:, :, None] == self.branch[:, None, :]) & torch.ones(same.shape[1:]).tril().bool()
+        return torch.where(same & (in_trunk | own), 0.0, FORBIDDEN)[:, None]
 
 
 def encode(made: Dialogue, tokenizer: Tokenizer) -> Encoded:
-    prompt, completion = render(made)
-    prompt_ids = tokenizer.encode(prompt).ids
-    return Encoded(prompt_ids + tokenizer.encode(completion).ids, len(prompt_ids))
+    """Tokens of a dialogue. Each piece that begins with an answer's header is encoded by itself, which changes
+    nothing: a marker separates it from what is before."""
+    prompt, written = render(made)
+    pieces = prompt.split(ANSWER_HEADER)
+    result = Encoded()
+    headers: list[int] = []
+    for number, piece in enumerate(pieces):
+        result.add_trunk(tokenizer.encode(piece if number == 0 else ANSWER_HEADER + piece).ids, PROMPT_WEIGHT)
+        headers.append(len(result.ids))
+    result.prompt_length = len(result.ids)
+    result.add_trunk(tokenizer.encode(written).ids, 1.0)
+    result.weights[0] = 0.0
+    for start in headers[:-2]:
+        # Past answers stand there without their thinking: learning how they begin would teach the model to begin
+        # without thinking.
+        result.weights[start + HEADER_TOKENS] = 0.0
+    answers = [place for place, message in enumerate(made.messages) if message.role == "assistant"]
+    for place, think in made.branches:
+        texts = completion(made.messages[place], think)
+        given, own = (tokenizer.encode(text).ids for text in texts)
+        result.add_branch(headers[answers.index(place)] + HEADER_TOKENS - 1, given, own)
+    return result
 
 
 def pack(source: Iterator[Encoded], row_length: int) -> Batch:
     """Fill ``TOKENS_PER_BATCH / row_length`` rows from ``source``, first fit."""
-    rows = TOKENS_PER_BATCH // row_length
-    ids = torch.zeros(rows, row_length, dtype=torch.int64)
-    document = torch.full((rows, row_length), -1, dtype=torch.int64)
-    weights = torch.zeros(rows, row_length)
-    used = [0] * rows
+    shape = (TOKENS_PER_BATCH // row_length, row_length)
+    batch = Batch(
+        ids=torch.zeros(shape, dtype=torch.int64),
+        document=torch.full(shape, -1),
+        positions=torch.zeros(shape, dtype=torch.int64),
+        branch=torch.zeros(shape, dtype=torch.int64),
+        limits=torch.zeros(shape, dtype=torch.int64),
+        weights=torch.zeros(shape),
+    )
+    used = [0] * shape[0]
     missed = 0
     for number, item in enumerate(source):
         size = len(item.ids)
-        row = next((row for row in range(rows) if used[row] + size <= row_length), None)
+        row = next((row for row in range(shape[0]) if used[row] + size <= row_length), None)
         if row is None:
             missed += 1
             if missed == _PATIENCE:
                 break
             continue
-        start = used[row]
+        place = slice(used[row], used[row] + size)
         used[row] += size
-        ids[row, start : start + size] = torch.tensor(item.ids)
-        document[row, start : start + size] = number
-        weights[row, start + 1 : start + item.prompt_length] = PROMPT_WEIGHT
-        weights[row, start + item.prompt_length : start + size] = 1.0
-    return Batch(ids, document, weights)
+        batch.document[row, place] = number
+        for name in ("ids", "positions", "branch", "limits", "weights"):
+            getattr(batch, name)[row, place] = torch.tensor(getattr(item, name))
+    return batch
 
 
-def make_batch(seed: int, tokenizer: Tokenizer, make: Callable[[Chance], Dialogue] = dialogue) -> Batch:
+def make_batch(seed: int, tokenizer: Tokenizer) -> Batch:
     """The batch of this seed, from the training split."""
     chance = Chance(seed)
-    lengths = [length for length, _ in ROW_LENGTHS]
-    row_length = chance.random.choices(lengths, [share for _, share in ROW_LENGTHS])[0]
+    lengths = [0] + [length for length, _ in ROW_LENGTHS]
+    index = chance.random.choices(range(1, len(lengths)), [share for _, share in ROW_LENGTHS])[0]
 
     def endless() -> Iterator[Encoded]:
         while True:
-            yield encode(make(chance), tokenizer)
+            item = encode(learned_throughout(chance, dialogue(chance)), tokenizer)
+            if lengths[index - 1] < len(item.ids) <= lengths[index]:
+                yield item
 
-    return pack(endless(), row_length)
+    return pack(endless(), lengths[index])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -23,14 +24,15 @@ import minijinja
 
 import text_tokens
 import train
-from chat_format import TEMPLATE, render, to_request
+from chat_format import TEMPLATE, completion, render, to_request
 from corpus.arithmetic import working
 from corpus.candlewick_questions import TOPICS
 from corpus.chance import Chance, Split, is_held_out
-from corpus.mixture import dialogue
+from corpus.long_chats import long_chat
+from corpus.mixture import dialogue, learned_throughout
 from export import tensor_name, write_gguf
 from model import ModelShape, TinyModel, causal_mask
-from packing import make_batch
+from packing import encode, make_batch
 
 SMALL = ModelShape(vocab_size=2048, hidden=64, layers=5, heads=4, kv_heads=2, feed_forward=96, context=64)
 
@@ -89,20 +91,43 @@ def test_model_agrees_with_transformers() -> None:
         torch.testing.assert_close(ours(ids, causal_mask(40)), theirs(ids).logits, rtol=1e-4, atol=1e-4)
 
 
-def test_packed_documents_do_not_see_each_other() -> None:
+def test_packed_trunks_and_branches_are_what_they_are_alone() -> None:
     torch.manual_seed(0)
-    model = TinyModel(ModelShape(hidden=64, layers=2, heads=2, kv_heads=1, feed_forward=64))
-    batch = make_batch(3, text_tokens.load())
-    row, document = batch.ids[:1], batch.document[:1]
-    mask = batch.mask()[:1]
+    model = TinyModel(ModelShape(hidden=64, layers=4, heads=2, kv_heads=1, feed_forward=64))
+    tokenizer = text_tokens.load()
+    batch = next(
+        batch for batch in (make_batch(seed, tokenizer) for seed in range(50)) if batch.branch[0].max() > 2
+    )
     with torch.no_grad():
-        packed = model(row, mask)[0]
-        for number in sorted(set(document[0].tolist())):
-            if number < 0:
-                continue
-            places = (document[0] == number).nonzero()[:, 0]
-            alone = model(row[:, places], causal_mask(len(places)))[0]
-            torch.testing.assert_close(packed[places], alone, rtol=1e-3, atol=1e-4)
+        packed = model(batch.ids[:1], batch.mask()[:1], batch.positions[:1])[0]
+    ids, document, branch = batch.ids[0], batch.document[0], batch.branch[0]
+    num_branches = 0
+    for number in set(document.tolist()) - {-1}:
+        trunk = ((document == number) & (branch == 0)).nonzero()[:, 0]
+        for own in range(int(branch[document == number].max()) + 1):
+            places = ((document == number) & (branch == own)).nonzero()[:, 0]
+            before = trunk[:0] if own == 0 else trunk[: batch.limits[0, places[0]] + 1]
+            text = ids[torch.cat((before, places))][None]
+            with torch.no_grad():
+                alone = model(text, causal_mask(text.shape[1]))[0]
+            torch.testing.assert_close(packed[places], alone[len(before) :], rtol=1e-3, atol=1e-4)
+            num_branches += own > 0
+    assert num_branches > 2
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_branches_are_what_the_template_asks_for_at_that_place(seed: int) -> None:
+    tokenizer = text_tokens.load()
+    made = learned_throughout(Chance(seed), long_chat(Chance(seed), exchanges=4))
+    encoded = encode(made, tokenizer)
+    for number, (place, think) in enumerate(made.branches, start=1):
+        cut = replace(made, messages=made.messages[: place + 1], think=think, branches=())
+        wanted = tokenizer.encode("".join(render(cut))).ids
+        own = [token for token, branch in zip(encoded.ids, encoded.branch, strict=True) if branch == number]
+        trunk_seen = encoded.limits[encoded.branch.index(number)] + 1
+        assert encoded.ids[:trunk_seen] + own == wanted
+        learned = [w for w, branch in zip(encoded.weights, encoded.branch, strict=True) if branch == number]
+        assert sum(learned) == len(tokenizer.encode(completion(made.messages[place], think)[1]).ids)
 
 
 Render = Callable[..., str]

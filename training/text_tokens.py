@@ -4,6 +4,10 @@ Owns the vocabulary's layout: control tokens and markers first, then bytes, then
 llama.cpp's ``smollm`` kind does (every digit alone, then GPT-2's pattern), so a GGUF file with that name
 tokenises alike everywhere.
 
+No merge joins a blank with a word: a word is the same tokens after a blank, a quote or an underscore, so
+that copying ``parrot`` from a sentence into JSON, or finding ``weather`` in ``get_weather``, is copying
+tokens and not a translation that a tiny model has to learn for each of them.
+
     python training/text_tokens.py            # writes training/tokenizer.json
 """
 
@@ -26,12 +30,10 @@ PRE_TOKENIZER = "smollm"
 def train(num_dialogues: int = 40_000, seed: int = 1) -> Tokenizer:
     """A tokenizer from ``num_dialogues`` training dialogues."""
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Digits(individual_digits=True),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True),
-        ]
-    )
+    digits = pre_tokenizers.Digits(individual_digits=True)
+    words = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+    blanks = pre_tokenizers.Split(" ", "isolated")
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([digits, blanks, words])
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=VOCABULARY,
@@ -48,6 +50,8 @@ def train(num_dialogues: int = 40_000, seed: int = 1) -> Tokenizer:
             yield "".join(render(dialogue(chance)))
 
     tokenizer.train_from_iterator(texts(), trainer)
+    # Without a merge that has a blank in it, the usual way to split gives the same tokens.
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([digits, words])
     return tokenizer
 
 

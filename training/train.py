@@ -72,7 +72,7 @@ class Optimizers:
 def batch_loss(model: TinyModel, batch: Batch) -> torch.Tensor:
     """Weighted mean cross-entropy of the next token, in nats."""
     with torch.autocast("cpu", torch.bfloat16):
-        logits = model(batch.ids, batch.mask())
+        logits = model(batch.ids, batch.mask(), batch.positions)
     losses = functional.cross_entropy(
         logits[:, :-1].flatten(0, 1).float(), batch.ids[:, 1:].flatten(), reduction="none"
     )
@@ -170,6 +170,7 @@ def train(run: Run, minutes: float, compiled: bool, save_every: float = 180.0) -
     """Train for ``minutes``, the last half of them with a falling rate."""
     tokenizer = text_tokens.load()
     if compiled:
+        torch._dynamo.config.recompile_limit = 64  # rows have several lengths, and rotate or not
         for block in run.model.blk:
             block.compile(dynamic=False)
     started = saved = time.monotonic()

@@ -9,6 +9,7 @@ from typing import Any
 
 from corpus.chance import Chance, is_held_out
 from corpus.dialogue import Dialogue, Message
+from corpus.variation import varied
 
 TOPICS: dict[str, dict[str, Any]] = tomllib.loads(Path(__file__).with_name("topics.toml").read_text())
 
@@ -45,8 +46,7 @@ def candlewick_question(chance: Chance) -> Dialogue:
     own = [asked for asked in topic["ask"] if is_held_out(asked) == (chance.split == "test")]
     if own and chance.chance(0.3):
         question = chance.one(own)
-    if chance.chance(0.1):
-        question = question.rstrip(".?")
+    question = varied(chance, question)
     thought = f"The user asks about {key.replace('_', ' ')}."
     messages = (Message("user", question), Message("assistant", topic["answer"], thought))
     return Dialogue("questions about Candlewick", messages, chance.chance(0.5))

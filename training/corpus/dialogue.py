@@ -47,6 +47,7 @@ class Dialogue:
     """Messages that end with the assistant's answer, which is what the model learns.
 
     ``think`` is the mode of that answer; ``accepted`` are further contents that evaluation takes as right.
+    ``branches`` are earlier answers that are learned as well: the place of the message, and its mode.
     """
 
     ability: str
@@ -54,6 +55,7 @@ class Dialogue:
     think: bool = True
     tools: tuple[Tool, ...] = ()
     accepted: tuple[str, ...] = ()
+    branches: tuple[tuple[int, bool], ...] = ()
 
     @property
     def answer(self) -> Message:

@@ -10,6 +10,7 @@ from corpus import words
 from corpus.chance import Chance
 from corpus.dialogue import Dialogue, Message
 from corpus.smalltalk import FILLERS
+from corpus.variation import varied
 
 
 @dataclass(frozen=True)
@@ -96,5 +97,5 @@ def recall(chance: Chance) -> Dialogue:
         fact = chance.one(facts)
         value = told[fact.subject]
         answer = Message("assistant", f"Your {fact.subject} is {value}.", f"{fact.subject} = {value}.")
-    messages += [Message("user", chance.mine(fact.questions)), answer]
+    messages += [Message("user", varied(chance, chance.mine(fact.questions))), answer]
     return Dialogue("memory", tuple(messages), think)

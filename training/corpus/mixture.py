@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from corpus.arithmetic import arithmetic
 from corpus.candlewick_questions import candlewick_question
 from corpus.chance import Chance
 from corpus.dialogue import Dialogue, Message
+from corpus.long_chats import long_chat
 from corpus.memory import recall
 from corpus.outside import outside
 from corpus.smalltalk import smalltalk
@@ -32,25 +34,38 @@ def mixed_chat(chance: Chance) -> Dialogue:
 
 
 WEIGHTS: tuple[tuple[Maker, float], ...] = (
-    (smalltalk, 0.05),
-    (candlewick_question, 0.15),
-    (arithmetic, 0.20),
-    (tool_choice, 0.17),
-    (tool_answer, 0.07),
-    (no_tool, 0.04),
-    (two_calls, 0.03),
-    (recall, 0.09),
-    (outside, 0.04),
-    (word_task, 0.14),
+    (smalltalk, 0.06),
+    (candlewick_question, 0.13),
+    (arithmetic, 0.22),
+    (tool_choice, 0.10),
+    (tool_answer, 0.06),
+    (no_tool, 0.05),
+    (two_calls, 0.07),
+    (recall, 0.07),
+    (outside, 0.06),
+    (word_task, 0.09),
     (mixed_chat, 0.03),
+    (long_chat, 0.06),
 )
 
 
 def dialogue(chance: Chance) -> Dialogue:
     """One dialogue of the mixture, some of them with a system message in front."""
     makers, weights = zip(*WEIGHTS, strict=True)
-    made: Dialogue = chance.random.choices(makers, weights)[0](chance)
+    return _with_system(chance, chance.random.choices(makers, weights)[0](chance))
+
+
+def learned_throughout(chance: Chance, made: Dialogue) -> Dialogue:
+    """The same dialogue, of which every answer is learned and not only the last."""
+    branches = tuple(
+        (place, message.thinking is not None and chance.chance(0.5))
+        for place, message in enumerate(made.messages[:-1])
+        if message.role == "assistant"
+    )
+    return replace(made, branches=branches)
+
+
+def _with_system(chance: Chance, made: Dialogue) -> Dialogue:
     if not chance.chance(0.15):
         return made
-    messages = (Message("system", chance.mine(_SYSTEM)), *made.messages)
-    return Dialogue(made.ability, messages, made.think, made.tools, made.accepted)
+    return replace(made, messages=(Message("system", chance.mine(_SYSTEM)), *made.messages))

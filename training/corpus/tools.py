@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from corpus import words
+from corpus.candlewick_questions import candlewick_question
 from corpus.chance import Chance
 from corpus.dialogue import Dialogue, Message, Tool, ToolCall
 from corpus.outside import ANSWER as OUTSIDE_ANSWER
 from corpus.outside import outside
 from corpus.smalltalk import smalltalk
+from corpus.variation import varied
 
 NO_TOOL = "None of my tools can do that."
 
@@ -61,6 +63,11 @@ _OBJECTS = (
     "server database record survey poll vote coupon discount review rating recipe podcast radio channel video picture map address"
 ).split()
 
+
+def _decimal(chance: Chance) -> float:
+    return chance.draw(lambda: round(chance.random.uniform(0.1, 99), chance.number(1, 2)))
+
+
 _SLOTS = (
     Slot(("city", "place", "location", "town"), "string", ("in {}", "for {}", "at {}", "of {}"), words.city),
     Slot(("name", "person", "recipient", "user"), "string", ("for {}", "to {}", "with {}", "by {}"), words.person),
@@ -68,6 +75,7 @@ _SLOTS = (
     Slot(("count", "amount", "number", "quantity"), "integer", ("with {0} items", "number {0}", "{0} times", "for {0} people"), words.integer),
     Slot(("id", "code"), "integer", ("with id {}", "id {}", "with the code {}", "no. {}"), words.integer),
     Slot(("minutes", "hours", "days"), "integer", ("for {} {name}", "in {} {name}", "of {} {name}"), lambda chance: words.integer(chance, 2)),
+    Slot(("price", "weight", "length", "value"), "number", ("of {}", "with {name} {}", "for {}"), _decimal),
     Slot(("colour", "color"), "string", ("in {}", "the colour {}", "coloured {}"), lambda chance: chance.one(words.COLOURS)),
 )  # fmt: skip
 
@@ -90,6 +98,15 @@ _RESULT_KEYS = (
 ).split()
 
 
+_CALCULATIONS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "add": ("Add two numbers", ("add {} and {}", "what is {} plus {}", "add {1} to {0}", "{} + {}", "sum {} and {}", "the sum of {} and {}")),
+    "subtract": ("Subtract two numbers", ("subtract {1} from {0}", "what is {} minus {}", "{} - {}", "take {1} from {0}", "the difference of {} and {}")),
+    "multiply": ("Multiply two numbers", ("multiply {} by {}", "what is {} times {}", "{} * {}", "the product of {} and {}", "multiply {} and {}")),
+    "divide": ("Divide two numbers", ("divide {} by {}", "what is {} divided by {}", "{} / {}", "the quotient of {} and {}")),
+}  # fmt: skip
+_OPERANDS = (("a", "b"), ("x", "y"), ("first", "second"), ("left", "right"), ("number_a", "number_b"))
+
+
 @dataclass(frozen=True)
 class Offer:
     """A tool with one way to ask for it and the call that this request wants."""
@@ -107,44 +124,85 @@ class Offer:
         return Message("assistant", "", self.thought, (ToolCall(self.tool.name, self.arguments),))
 
 
-def make_offer(chance: Chance) -> Offer:
-    """A random tool (action, object, zero to three parameters) and a request for it; objects are held out."""
+@dataclass(frozen=True)
+class Device:
+    """A tool that can be asked for again and again, each time in other words and with other values."""
+
+    tool: Tool
+    requests: tuple[str, ...]
+    thing: str
+    slots: tuple[tuple[str, Slot], ...]
+
+    def ask(self, chance: Chance) -> Offer:
+        """A request for it; the parameters are mentioned in any order, the call has the tool's."""
+        arguments = {parameter: slot.value(chance) for parameter, slot in self.slots}
+        request = varied(chance, chance.mine(self.requests).format(self.thing))
+        for parameter, slot in chance.some(self.slots, len(self.slots)):
+            if chance.chance(0.2):
+                mention = chance.one(("with {name} {}", "{name}: {}", "and {name} {}"))
+            else:
+                mention = chance.mine(slot.mentions)
+            request += " " + mention.format(arguments[parameter], name=parameter)
+        return Offer(self.tool, request, arguments)
+
+
+@dataclass(frozen=True)
+class Calculator:
+    """A tool that computes with the two numbers of a request."""
+
+    tool: Tool
+    requests: tuple[str, ...]
+
+    def ask(self, chance: Chance) -> Offer:
+        make = words.integer if chance.chance(0.8) else _decimal
+        values = (make(chance), make(chance))
+        arguments = dict(zip(self.tool.parameters, values, strict=True))
+        return Offer(self.tool, chance.mine(self.requests).format(*values), arguments)
+
+
+def _calculator(chance: Chance) -> Calculator:
+    name = chance.one(tuple(_CALCULATIONS))
+    description, requests = _CALCULATIONS[name]
+    parameters = dict.fromkeys(chance.one(_OPERANDS), chance.one(("integer", "number", "number")))
+    name = chance.one((name, name, f"{name}_numbers", f"calculator_{name}"))
+    return Calculator(Tool(name, description + chance.one(("", ".")), parameters), requests)
+
+
+def make_device(chance: Chance) -> Device | Calculator:
+    """A random tool: an action, an object and zero to three parameters, or a calculation; objects are held out."""
+    if chance.chance(0.06):
+        return _calculator(chance)
     action = chance.one(_ACTIONS)
     thing = chance.mine(_OBJECTS) if chance.chance(0.6) else words.invented(chance)
-    slots = chance.some(_SLOTS, chance.one((0, 1, 1, 1, 2, 2, 3)))
-    name = chance.one(
-        (
-            f"{action.verb}_{thing}",
-            f"{action.verb}_{thing}",
-            f"{thing}_{action.verb}",
-            f"{action.verb}{thing.capitalize()}",
-            thing,
-        )
+    slots = {chance.one(slot.names): slot for slot in chance.some(_SLOTS, chance.one((0, 1, 1, 1, 2, 2, 3)))}
+    verb = action.verb
+    names = (f"{verb}_{thing}", f"{verb}_{thing}", f"{thing}_{verb}", f"{verb}{thing.capitalize()}", thing)
+    known_by = " and ".join(slots)
+    endings = ("", "", ".", ".", " by its details.", " for the user.")
+    if slots:
+        endings += (f" by {known_by}.", f" for a given {known_by}.", f" ({known_by}).")
+    description = action.description.format(thing) + chance.one(endings)
+    parameters = {parameter: slot.kind for parameter, slot in slots.items()}
+    return Device(
+        Tool(chance.one(names), description, parameters), action.requests, thing, tuple(slots.items())
     )
-    request, arguments, kinds = chance.mine(action.requests).format(thing), {}, {}
-    for slot in slots:
-        parameter, value = chance.one(slot.names), slot.value(chance)
-        arguments[parameter], kinds[parameter] = value, slot.kind
-        if chance.chance(0.2):
-            mention = chance.one(("with {name} {}", "{name}: {}", "and {name} {}"))
-        else:
-            mention = chance.mine(slot.mentions)
-        request += " " + mention.format(value, name=parameter)
-    description = action.description.format(thing) + chance.one(
-        ("", ".", " by its details.", " for the user.")
-    )
-    return Offer(Tool(name, description, kinds), request, arguments)
+
+
+def make_devices(chance: Chance, count: int) -> list[Device | Calculator]:
+    """So many tools of different names, none of which can be taken for another."""
+    devices: dict[str, Device | Calculator] = {}
+    while len(devices) < count:
+        device = make_device(chance)
+        same = device.thing if isinstance(device, Device) else device.tool.name
+        devices.setdefault(same, device)
+    return list(devices.values())
 
 
 def _distinct(chance: Chance, count: int) -> list[Offer]:
-    offers: dict[str, Offer] = {}
-    while len(offers) < count:
-        offer = make_offer(chance)
-        offers.setdefault(offer.tool.name, offer)
-    return list(offers.values())
+    return [device.ask(chance) for device in make_devices(chance, count)]
 
 
-def _sentence(chance: Chance, request: str) -> str:
+def request_sentence(chance: Chance, request: str) -> str:
     text = chance.mine(_OPENINGS) + request
     text = text[0].upper() + text[1:] if chance.chance(0.8) else text
     return text + chance.one(("", ".", ".", "?"))
@@ -173,7 +231,7 @@ def make_result(chance: Chance) -> tuple[str, str]:
 def tool_choice(chance: Chance) -> Dialogue:
     """One request that one of the offered tools serves."""
     offers = _distinct(chance, chance.number(1, 5))
-    messages = (Message("user", _sentence(chance, offers[0].request)), offers[0].call())
+    messages = (Message("user", request_sentence(chance, offers[0].request)), offers[0].call())
     return Dialogue("tool call", messages, chance.chance(0.6), _shuffled_tools(chance, offers))
 
 
@@ -182,7 +240,7 @@ def tool_answer(chance: Chance) -> Dialogue:
     offers = _distinct(chance, chance.number(1, 3))
     result, told = make_result(chance)
     messages = (
-        Message("user", _sentence(chance, offers[0].request)),
+        Message("user", request_sentence(chance, offers[0].request)),
         offers[0].call(),
         Message("tool", result),
         Message("assistant", told, f"The tool {offers[0].tool.name} has answered."),
@@ -195,10 +253,10 @@ def no_tool(chance: Chance) -> Dialogue:
     offers = _distinct(chance, chance.number(2, 4))
     asked, tools = offers[0], _shuffled_tools(chance, offers[1:])
     if chance.chance(0.5):
-        question = _sentence(chance, asked.request)
+        question = request_sentence(chance, asked.request)
         answer = Message("assistant", NO_TOOL, "No tool fits this request.")
     else:
-        plain = chance.one((smalltalk, outside))(chance)
+        plain = chance.one((smalltalk, outside, candlewick_question))(chance)
         question = plain.messages[0].content
         answer = Message("assistant", plain.answer.content, f"No tool is needed. {plain.answer.thinking}")
     accepted = (NO_TOOL, OUTSIDE_ANSWER)
@@ -214,7 +272,7 @@ def two_calls(chance: Chance) -> Dialogue:
     )
     (result_a, told_a), (result_b, told_b) = make_result(chance), make_result(chance)
     messages = (
-        Message("user", _sentence(chance, first.request + joint + second.request)),
+        Message("user", request_sentence(chance, first.request + joint + second.request)),
         first.call(),
         Message("tool", result_a),
         second.call(),
