@@ -137,10 +137,18 @@ class TinyModel(nn.Module):
             nn.init.normal_(parameter, std=scale)
 
     def forward(self, ids: Tensor, mask: Tensor, positions: Tensor | None = None) -> Tensor:
+        return self.logits(self.states(ids, mask, positions))
+
+    def states(self, ids: Tensor, mask: Tensor, positions: Tensor | None = None) -> Tensor:
+        """What the output matrix is applied to: [batch, tokens, hidden], normed."""
         if positions is None:
             positions = torch.arange(ids.shape[1])[None]
         angles = (self.cosines[positions][:, None], self.sines[positions][:, None])
         x = self.token_embd(ids)
         for block in self.blk:
             x = block(x, angles, mask)
-        return functional.linear(self.output_norm(x), self.token_embd.weight)
+        normed: Tensor = self.output_norm(x)
+        return normed
+
+    def logits(self, states: Tensor) -> Tensor:
+        return functional.linear(states, self.token_embd.weight)

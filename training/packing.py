@@ -23,23 +23,24 @@ from corpus.dialogue import Dialogue
 from corpus.mixture import dialogue, learned_throughout
 from model import FORBIDDEN
 
-PROMPT_WEIGHT = 0.1
-"""Loss on the prompt's tokens, next to 1 for the answer's: a little of it teaches the language and copying
-sooner."""
+PROMPT_SHARE = 0.1
+"""Of the prompt's tokens one in ten is learned, of the answer's each: a little of it teaches the language and
+copying sooner."""
 TOKENS_PER_BATCH = 4096
 ROW_LENGTHS: tuple[tuple[int, float], ...] = (
-    (128, 0.25),
-    (256, 0.19),
-    (512, 0.37),
-    (1024, 0.125),
-    (2048, 0.065),
+    (128, 0.12),
+    (256, 0.14),
+    (512, 0.52),
+    (1024, 0.20),
+    (2048, 0.02),
 )
-"""Lengths of rows and their shares of the batches: the shares of the mixture's tokens that are in dialogues longer
-than the length before and no longer than this one. Attention costs by the row, so short dialogues get short rows."""
+"""Lengths of rows and their shares of the batches. A row's length decides what attention costs, so it is no longer
+than its dialogues need. With these shares the learned tokens are spread roughly as the mixture spreads them: short
+dialogues also fill the gaps of long rows."""
 HEADER_TOKENS = 3
 """Tokens of ``ANSWER_HEADER``: the marker, the role, the newline."""
 _PATIENCE = 4
-"""Dialogues in a row that fit nowhere before a batch counts as full."""
+"""Dialogues that fit nowhere before shorter ones fill the gaps; three times as many, and the batch is full."""
 
 
 @dataclass
@@ -47,22 +48,22 @@ class Encoded:
     """A dialogue's tokens: trunk first, then the branches.
 
     ``positions`` are what the rotation goes by, ``branch`` is 0 for the trunk, ``limits`` the last position of
-    the trunk that a token sees, ``weights`` of predicting each token from the one before it.
+    the trunk that a token sees, ``shares`` how often predicting the token from the one before it is learned.
     """
 
     ids: list[int] = field(default_factory=list)
     positions: list[int] = field(default_factory=list)
     branch: list[int] = field(default_factory=list)
     limits: list[int] = field(default_factory=list)
-    weights: list[float] = field(default_factory=list)
+    shares: list[float] = field(default_factory=list)
     prompt_length: int = 0
 
-    def add_trunk(self, ids: list[int], weight: float) -> None:
+    def add_trunk(self, ids: list[int], share: float) -> None:
         start = len(self.ids)
         self.positions += range(start, start + len(ids))
         self.limits += range(start, start + len(ids))
         self.branch += [0] * len(ids)
-        self.weights += [weight] * len(ids)
+        self.shares += [share] * len(ids)
         self.ids += ids
 
     def add_branch(self, leaves_at: int, given: list[int], written: list[int]) -> None:
@@ -73,20 +74,21 @@ class Encoded:
         self.positions += range(leaves_at, leaves_at + len(own))
         self.limits += [leaves_at - 1] * len(own)
         self.branch += [number] * len(own)
-        self.weights += [0.0] * (1 + len(given)) + [1.0] * len(written)
+        self.shares += [0.0] * (1 + len(given)) + [1.0] * len(written)
         self.ids += own
 
 
 @dataclass(frozen=True)
 class Batch:
-    """All [rows, tokens] int64 as in :class:`Encoded`, with ``document`` (-1 is padding); ``weights`` float32."""
+    """All [rows, tokens] int64 as in :class:`Encoded`, with ``document`` (-1 is padding); ``learned``: whether a
+    token is learned this time, bool."""
 
     ids: Tensor
     document: Tensor
     positions: Tensor
     branch: Tensor
     limits: Tensor
-    weights: Tensor
+    learned: Tensor
 
     def mask(self) -> Tensor:
         """[rows, 1, tokens, tokens]: a token sees its document's trunk up to its limit, and its own branch up to
@@ -105,15 +107,15 @@ def encode(made: Dialogue, tokenizer: Tokenizer) -> Encoded:
     result = Encoded()
     headers: list[int] = []
     for number, piece in enumerate(pieces):
-        result.add_trunk(tokenizer.encode(piece if number == 0 else ANSWER_HEADER + piece).ids, PROMPT_WEIGHT)
+        result.add_trunk(tokenizer.encode(piece if number == 0 else ANSWER_HEADER + piece).ids, PROMPT_SHARE)
         headers.append(len(result.ids))
     result.prompt_length = len(result.ids)
     result.add_trunk(tokenizer.encode(written).ids, 1.0)
-    result.weights[0] = 0.0
+    result.shares[0] = 0.0
     for start in headers[:-2]:
         # Past answers stand there without their thinking: learning how they begin would teach the model to begin
         # without thinking.
-        result.weights[start + HEADER_TOKENS] = 0.0
+        result.shares[start + HEADER_TOKENS] = 0.0
     answers = [place for place, message in enumerate(made.messages) if message.role == "assistant"]
     for place, think in made.branches:
         texts = completion(made.messages[place], think)
@@ -122,8 +124,9 @@ def encode(made: Dialogue, tokenizer: Tokenizer) -> Encoded:
     return result
 
 
-def pack(source: Iterator[Encoded], row_length: int) -> Batch:
-    """Fill ``TOKENS_PER_BATCH / row_length`` rows from ``source``, first fit."""
+def pack(source: Iterator[Encoded], row_length: int, shorter: int, chance: Chance) -> Batch:
+    """Fill ``TOKENS_PER_BATCH / row_length`` rows from ``source``, first fit: at first with dialogues longer
+    than ``shorter``, and when no more of them find room, the gaps with any."""
     shape = (TOKENS_PER_BATCH // row_length, row_length)
     batch = Batch(
         ids=torch.zeros(shape, dtype=torch.int64),
@@ -131,23 +134,26 @@ def pack(source: Iterator[Encoded], row_length: int) -> Batch:
         positions=torch.zeros(shape, dtype=torch.int64),
         branch=torch.zeros(shape, dtype=torch.int64),
         limits=torch.zeros(shape, dtype=torch.int64),
-        weights=torch.zeros(shape),
+        learned=torch.zeros(shape, dtype=torch.bool),
     )
     used = [0] * shape[0]
     missed = 0
     for number, item in enumerate(source):
         size = len(item.ids)
+        if size > row_length or (missed < _PATIENCE and size <= shorter):
+            continue
         row = next((row for row in range(shape[0]) if used[row] + size <= row_length), None)
         if row is None:
             missed += 1
-            if missed == _PATIENCE:
+            if missed == 3 * _PATIENCE:
                 break
             continue
         place = slice(used[row], used[row] + size)
         used[row] += size
         batch.document[row, place] = number
-        for name in ("ids", "positions", "branch", "limits", "weights"):
+        for name in ("ids", "positions", "branch", "limits"):
             getattr(batch, name)[row, place] = torch.tensor(getattr(item, name))
+        batch.learned[row, place] = torch.tensor([chance.chance(share) for share in item.shares])
     return batch
 
 
@@ -159,8 +165,6 @@ def make_batch(seed: int, tokenizer: Tokenizer) -> Batch:
 
     def endless() -> Iterator[Encoded]:
         while True:
-            item = encode(learned_throughout(chance, dialogue(chance)), tokenizer)
-            if lengths[index - 1] < len(item.ids) <= lengths[index]:
-                yield item
+            yield encode(learned_throughout(chance, dialogue(chance)), tokenizer)
 
-    return pack(endless(), lengths[index])
+    return pack(endless(), lengths[index], lengths[index - 1], chance)

@@ -126,7 +126,7 @@ def test_branches_are_what_the_template_asks_for_at_that_place(seed: int) -> Non
         own = [token for token, branch in zip(encoded.ids, encoded.branch, strict=True) if branch == number]
         trunk_seen = encoded.limits[encoded.branch.index(number)] + 1
         assert encoded.ids[:trunk_seen] + own == wanted
-        learned = [w for w, branch in zip(encoded.weights, encoded.branch, strict=True) if branch == number]
+        learned = [w for w, branch in zip(encoded.shares, encoded.branch, strict=True) if branch == number]
         assert sum(learned) == len(tokenizer.encode(completion(made.messages[place], think)[1]).ids)
 
 

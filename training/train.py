@@ -3,10 +3,9 @@
     python training/train.py --run first --minutes 60         # again with the same name: goes on where it
     stopped
 
-Matrices learn by Muon (Jordan et al. 2024), the embedding and the norms by AdamW. The rate warms up, stays,
-and falls to nothing over the last half of the run; the length of a run is a time or a number of steps, and
-a later run with the same name starts from the last checkpoint with a full rate again (warm-up, stable,
-decay).
+Matrices learn by Muon (Jordan et al. 2024), the embedding and the norms by AdamW. The rate warms up and then
+falls in a straight line to nothing at the end of the given time. A run in several legs says how far the rate
+falls in each: ``--from-rate 1 --to-rate 0.3``, then ``--from-rate 0.3``.
 """
 
 from __future__ import annotations
@@ -35,10 +34,11 @@ from packing import Batch, encode, make_batch
 RUNS = Path(__file__).with_name("runs")
 BATCHES_PER_STEP = 1
 WARM_UP_STEPS = 20
-DECAY_SHARE = 0.5
 MATRIX_RATE = 0.02
 VECTOR_RATE = 3e-3
 CLIP = 1.0
+SAVE_EVERY = 180.0
+"""Seconds between checkpoints."""
 AVERAGE_STEPS = 100
 """How far back the average of the weights reaches; it is what is exported, good at any time of a run."""
 
@@ -70,14 +70,12 @@ class Optimizers:
 
 
 def batch_loss(model: TinyModel, batch: Batch) -> torch.Tensor:
-    """Weighted mean cross-entropy of the next token, in nats."""
+    """Mean cross-entropy of the learned tokens, in nats; logits are computed for nothing else."""
+    learned = batch.learned[:, 1:]
     with torch.autocast("cpu", torch.bfloat16):
-        logits = model(batch.ids, batch.mask(), batch.positions)
-    losses = functional.cross_entropy(
-        logits[:, :-1].flatten(0, 1).float(), batch.ids[:, 1:].flatten(), reduction="none"
-    )
-    weights = batch.weights[:, 1:].flatten()
-    return (losses * weights).sum() / weights.sum()
+        states = model.states(batch.ids, batch.mask(), batch.positions)
+        logits = model.logits(states[:, :-1][learned])
+    return functional.cross_entropy(logits.float(), batch.ids[:, 1:][learned])
 
 
 @torch.no_grad()
@@ -166,8 +164,9 @@ class Run:
             file.write(line + "\n")
 
 
-def train(run: Run, minutes: float, compiled: bool, save_every: float = 180.0) -> None:
-    """Train for ``minutes``, the last half of them with a falling rate."""
+def train(run: Run, minutes: float, rates: tuple[float, float], compiled: bool) -> None:
+    """Train for ``minutes`` with a rate that goes from the first of ``rates`` to the second, shares of the full
+    one."""
     tokenizer = text_tokens.load()
     if compiled:
         torch._dynamo.config.recompile_limit = 64  # rows have several lengths, and rotate or not
@@ -183,8 +182,9 @@ def train(run: Run, minutes: float, compiled: bool, save_every: float = 180.0) -
         ]
 
     def rate(progress: float) -> float:
-        """Share of the full rate: warm-up, stable, decay."""
-        return min(1.0, (run.step - first_step + 1) / WARM_UP_STEPS, (1 - progress) / DECAY_SHARE)
+        """Share of the full rate: a short warm-up, then a straight line."""
+        first, last = rates
+        return (first + (last - first) * progress) * min(1.0, (run.step - first_step + 1) / WARM_UP_STEPS)
 
     with ThreadPoolExecutor(1) as background:
         upcoming = background.submit(batches, run.step)
@@ -197,7 +197,7 @@ def train(run: Run, minutes: float, compiled: bool, save_every: float = 180.0) -
                     seconds = round(time.monotonic() - started, 1)
                     run.log(loss=round(sum(recent) / len(recent), 4), norm=round(norm, 3), seconds=seconds)
                     recent.clear()
-                if time.monotonic() - saved > save_every:
+                if time.monotonic() - saved > SAVE_EVERY:
                     run.save()
                     saved = time.monotonic()
         finally:
@@ -213,6 +213,8 @@ def main() -> None:
     parser.add_argument(
         "--minutes", type=float, required=True, help="how long to train, the falling rate included"
     )
+    parser.add_argument("--from-rate", type=float, default=1.0, help="share of the full rate at the start")
+    parser.add_argument("--to-rate", type=float, default=0.0, help="share of the full rate at the end")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument(
         "--compile", action="store_true", help="1.4 times the speed, after minutes of compiling"
@@ -221,7 +223,8 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    train(Run(arguments.run, arguments.seed), arguments.minutes, arguments.compile)
+    rates = (arguments.from_rate, arguments.to_rate)
+    train(Run(arguments.run, arguments.seed), arguments.minutes, rates, arguments.compile)
 
 
 if __name__ == "__main__":

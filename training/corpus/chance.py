@@ -10,6 +10,7 @@ import random
 import re
 import zlib
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Literal, TypeVar
 
 Split = Literal["train", "test"]
@@ -19,6 +20,7 @@ TEST_SHARE = 8
 """One value in this many is held out."""
 
 
+@lru_cache(1 << 16)
 def is_held_out(value: object) -> bool:
     """Whether ``value`` is kept for the test split: by its text's letters and digits, so "Hi" and "hi!" go
     together."""
