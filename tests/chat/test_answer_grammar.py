@@ -124,7 +124,7 @@ class TestEveryFormat:
         vocabulary = ByteVocabulary(markers_of(tool_format) if with_tokens else ())
         constraint = constraint_for(tool_format, vocabulary, "required")
         num_calls = []
-        for seed in range(3):
+        for seed in range(6):
             answer = random_answer(constraint, vocabulary, seed)
             if answer is not None:
                 events = parse(answer, tool_format, vocabulary)
@@ -140,7 +140,7 @@ class TestEveryFormat:
         tool_format = TOOL_FORMATS[name]
         vocabulary = ByteVocabulary(markers_of(tool_format) if with_tokens else ())
         constraint = constraint_for(tool_format, vocabulary, "now")
-        answers = [random_answer(constraint, vocabulary, seed, most=300) for seed in range(2)]
+        answers = [random_answer(constraint, vocabulary, seed, most=300) for seed in range(4)]
         assert any(answers)
         for answer in filter(None, answers):
             (call,) = calls_in(parse(answer, tool_format, vocabulary))
@@ -151,7 +151,7 @@ class TestEveryFormat:
         vocabulary = ByteVocabulary(markers_of(tool_format) if with_tokens else ())
         strict = Tool(name=BOOK.name, parameters=BOOK.parameters, strict=True)
         constraint = constraint_for(tool_format, vocabulary, "auto", tools=[strict])
-        for seed in range(2):
+        for seed in range(4):
             answer = random_answer(constraint, vocabulary, seed, most=200)
             if answer is not None:
                 for call in calls_in(parse(answer, tool_format, vocabulary)):
@@ -184,7 +184,7 @@ class TestThinking:
             HERMES, vocabulary, "auto", tools=[], reasoning=reasoning, constraint=form
         )
         thoughts = set()
-        for seed in range(5):
+        for seed in range(12):
             answer = random_answer(constraint, vocabulary, seed, most=300)
             if answer is not None:
                 parser = OutputParser(reasoning=reasoning, id_of=vocabulary.id_of)
@@ -207,7 +207,7 @@ class TestThinking:
             constraint=form,
             max_thinking_tokens=most,
         )
-        for seed in range(4):
+        for seed in range(10):
             answer = random_answer(constraint, vocabulary, seed, most=60)
             if answer is not None:
                 ids = [token_id for token_id, _ in answer]
