@@ -16,8 +16,10 @@ import json
 import os
 import signal
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
+from functools import lru_cache
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -164,10 +166,21 @@ class Run:
             file.write(line + "\n")
 
 
+@lru_cache(1)
+def _tokenizer() -> Tokenizer:
+    return text_tokens.load()
+
+
+def step_batches(seed: int, step: int) -> list[Batch]:
+    """What a step learns from: a function of the run's seed and the step, made in a process of its own."""
+    torch.set_num_threads(1)
+    first = (seed << 40) + step * BATCHES_PER_STEP
+    return [make_batch(first + i, _tokenizer()) for i in range(BATCHES_PER_STEP)]
+
+
 def train(run: Run, minutes: float, rates: tuple[float, float], compiled: bool) -> None:
     """Train for ``minutes`` with a rate that goes from the first of ``rates`` to the second, shares of the full
     one."""
-    tokenizer = text_tokens.load()
     if compiled:
         torch._dynamo.config.recompile_limit = 64  # rows have several lengths, and rotate or not
         for block in run.model.blk:
@@ -175,22 +188,16 @@ def train(run: Run, minutes: float, rates: tuple[float, float], compiled: bool) 
     started = saved = time.monotonic()
     first_step, recent = run.step, []
 
-    def batches(step: int) -> list[Batch]:
-        return [
-            make_batch((run.seed << 40) + step * BATCHES_PER_STEP + i, tokenizer)
-            for i in range(BATCHES_PER_STEP)
-        ]
-
     def rate(progress: float) -> float:
         """Share of the full rate: a short warm-up, then a straight line."""
         first, last = rates
         return (first + (last - first) * progress) * min(1.0, (run.step - first_step + 1) / WARM_UP_STEPS)
 
-    with ThreadPoolExecutor(1) as background:
-        upcoming = background.submit(batches, run.step)
+    with ProcessPoolExecutor(1, get_context("spawn")) as background:
+        upcoming = background.submit(step_batches, run.seed, run.step)
         try:
             while (progress := (time.monotonic() - started) / 60 / minutes) < 1:
-                current, upcoming = upcoming.result(), background.submit(batches, run.step + 1)
+                current, upcoming = upcoming.result(), background.submit(step_batches, run.seed, run.step + 1)
                 loss, norm = run.learn(current, rate(progress))
                 recent.append(loss)
                 if run.step % 20 == 0:
@@ -202,7 +209,7 @@ def train(run: Run, minutes: float, rates: tuple[float, float], compiled: bool) 
                     saved = time.monotonic()
         finally:
             run.save()
-    run.log(held_out=exact_share(run.average, tokenizer, 200))
+    run.log(held_out=exact_share(run.average, _tokenizer(), 200))
 
 
 def main() -> None:
