@@ -1,11 +1,14 @@
-"""A server whose model answers slowly and for ever in a script, to be killed in the middle: ``… FILE``.
+"""Servers whose model answers slowly from a script, to be killed in the middle: ``… FILE``.
 
-Prints its address when it listens.
+For each line of standard input one more, forked from this process, which has imported all that it needs. Each
+prints its process id and address when it listens.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import socket
 import sys
 from collections.abc import AsyncGenerator
@@ -36,14 +39,22 @@ class SlowLLM(ScriptedLLM):
             yield event
 
 
-def main(file: str) -> None:
+def serve(file: str) -> None:
     llm = SlowLLM(lambda call: thinking_answer(["hm"] * 3, *(["word "] * 10)))
     services = Services(ModelRegistry.of(llm), database=Database.open(f"sqlite:///{file}"))
     service = ResponsesService(services.models, services.database, lease_seconds=LEASE_SECONDS)
     services.__dict__["responses"] = service
     listener = socket.create_server(("127.0.0.1", 0))
-    print(f"http://127.0.0.1:{listener.getsockname()[1]}", flush=True)
+    print(os.getpid(), f"http://127.0.0.1:{listener.getsockname()[1]}", flush=True)
     uvicorn.Server(uvicorn.Config(create_app(services), log_level="error")).run([listener])
+
+
+def main(file: str) -> None:
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks how they died
+    for _ in sys.stdin:
+        if os.fork() == 0:
+            serve(file)
+            os._exit(0)
 
 
 if __name__ == "__main__":

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import signal
 import sqlite3
 import subprocess
 import sys
 import threading
 import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +23,7 @@ import pytest
 from strict_wire import check_item, check_response
 
 pytest.importorskip("sqlalchemy", reason="needs the store extra")
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="servers are forked")
 
 SERVER = Path(__file__).parent / "stored_responses_server.py"
 
@@ -60,45 +66,67 @@ def hear(one: Heard, event: dict[str, Any]) -> None:
         one.final = event["response"]
 
 
-def start(file: Path) -> tuple[subprocess.Popen[str], str]:
-    server = subprocess.Popen([sys.executable, SERVER, str(file)], stdout=subprocess.PIPE, text=True)
-    assert server.stdout is not None
-    address = server.stdout.readline().strip()
-    assert address.startswith("http"), "the server did not start"
-    return server, address
+@dataclass
+class Servers:
+    """Servers over one file, one after the other."""
+
+    file: Path
+
+    def __post_init__(self) -> None:
+        self._mother = subprocess.Popen(
+            [sys.executable, SERVER, str(self.file)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    @contextmanager
+    def running(self) -> Iterator[str]:
+        """The address of a server that is killed at the end of the block."""
+        assert self._mother.stdin is not None
+        assert self._mother.stdout is not None
+        print(file=self._mother.stdin, flush=True)
+        pid, address = self._mother.stdout.readline().split()
+        try:
+            yield address
+        finally:
+            os.kill(int(pid), signal.SIGKILL)
+
+    def close(self) -> None:
+        self._mother.kill()
+        self._mother.communicate()
 
 
-def kill_in_the_middle(file: Path, chance: random.Random, num_clients: int = 3) -> list[Heard]:
+@pytest.fixture
+def servers(tmp_path: Path) -> Iterator[Servers]:
+    servers = Servers(tmp_path / "store.db")
+    yield servers
+    servers.close()
+
+
+def kill_in_the_middle(servers: Servers, chance: random.Random, num_clients: int = 3) -> list[Heard]:
     """One life of a server; what its clients heard."""
-    server, address = start(file)
     heard: list[Heard] = []
-    clients = [threading.Thread(target=listen, args=(address, f"hi {n}", heard)) for n in range(num_clients)]
-    for client in clients:
-        client.start()
-    deadline = time.monotonic() + 120
-    while not any(one.id for one in heard):  # the life begins with the first response
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
-    time.sleep(chance.random() * 0.2)  # the moment of death is the point of the test
-    server.kill()
-    server.wait()
+    with servers.running() as address:
+        clients = [
+            threading.Thread(target=listen, args=(address, f"hi {n}", heard)) for n in range(num_clients)
+        ]
+        for client in clients:
+            client.start()
+        deadline = time.monotonic() + 120
+        while not any(one.id for one in heard):  # the life begins with the first response
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+        time.sleep(chance.random() * 0.2)  # the moment of death is the point of the test
     for client in clients:
         client.join()
     return heard
 
 
-def check_all(file: Path, heard: list[Heard]) -> None:
+def check_all(servers: Servers, heard: list[Heard]) -> None:
     """Start again, and compare what is there with what was heard."""
-    server, address = start(file)
-    try:
-        with httpx.Client(base_url=f"{address}/v1", timeout=120) as http:
-            for one in heard:
-                if one.id is not None:
-                    check_one(http, one)
-    finally:
-        server.kill()
-        server.wait()
-    with sqlite3.connect(file) as connection:
+    with servers.running() as address, httpx.Client(base_url=f"{address}/v1", timeout=120) as http:
+        for one in heard:
+            if one.id is not None:
+                check_one(http, one)
+    with closing(sqlite3.connect(servers.file)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
@@ -121,23 +149,26 @@ def check_one(http: httpx.Client, one: Heard) -> None:
     assert (response["status"] == "failed") == (response["error"] is not None)
 
 
-def run_lives(file: Path, count: int, every: int) -> int:
-    """Kill ``count`` servers, looking after ``every`` of them; how many responses were heard of."""
-    chance, heard, total = random.Random(0), [], 0
+def run_lives(servers: Servers, count: int, every: int) -> Counter[str]:
+    """Kill ``count`` servers, looking after ``every`` of them; how much of each kind was heard of."""
+    chance, heard, total = random.Random(0), [], Counter[str]()
     for life in range(1, count + 1):
-        heard += kill_in_the_middle(file, chance)
+        heard += kill_in_the_middle(servers, chance)
         if life % every == 0 or life == count:
-            check_all(file, heard)
-            total += sum(one.id is not None for one in heard)
+            check_all(servers, heard)
+            total["responses"] += sum(one.id is not None for one in heard)
+            total["items"] += sum(len(one.items) for one in heard)
+            total["ends"] += sum(one.final is not None for one in heard)
             heard = []
+            print(f"{life} lives: {dict(total)}", flush=True)
     return total
 
 
-def test_a_few_times(tmp_path: Path) -> None:
-    assert run_lives(tmp_path / "store.db", 3, 3) >= 3
+def test_a_few_times(servers: Servers) -> None:
+    assert run_lives(servers, 3, 3)["responses"] >= 3
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
-def test_a_thousand_times(tmp_path: Path) -> None:
-    assert run_lives(tmp_path / "store.db", 1000, 50) >= 1000
+def test_a_thousand_times(servers: Servers) -> None:
+    assert run_lives(servers, 1000, 50)["responses"] >= 1000
