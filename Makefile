@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test lint tests kernel-tests kernel-tests-arm install install-tests format wheel clean
+.PHONY: demo test lint tests browser kernel-tests kernel-tests-arm install install-tests format wheel clean
 
 demo: $(VENV)/installed
 	$(BIN)/candlewick run "What is 17 + 25?"
@@ -28,6 +28,16 @@ $(VENV)/installed: $(VENV)/pip $(NATIVE)
 
 install-tests: $(VENV)/installed
 	$(BIN)/pip install --quiet --group test --group lint --group reference
+
+# The browser for the tests of the pages, where apt has one and we may install it; without it they are skipped.
+BROWSER = $(or $(CANDLEWICK_CHROMIUM),$(shell command -v chromium || command -v chromium-browser))
+browser:
+	@if [ -n "$(BROWSER)" ]; then exit 0; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  export DEBIAN_FRONTEND=noninteractive; \
+	  { apt-get -qq update && apt-get -qq install --yes --no-install-recommends chromium fonts-dejavu-core; } \
+	    </dev/null >/dev/null || echo "chromium could not be installed; tests that need it are skipped"; \
+	else echo "tests of the pages need Debian's chromium, or a path in CANDLEWICK_CHROMIUM; they are skipped"; fi
 
 lint:
 	$(BIN)/ruff check .

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+pytest.importorskip("playwright.sync_api", reason="needs playwright")
 
-from playwright.sync_api import Browser, Page, expect  # noqa: E402
+from conversing import answers, ask, ended, serving  # noqa: E402
+from playwright.sync_api import expect  # noqa: E402
 from running_server import running  # noqa: E402
 from scripted_llm import Gate, ScriptedLLM, text_answer, thinking_answer, tool_answer  # noqa: E402
 
@@ -22,11 +21,7 @@ from candlewick.server import create_app  # noqa: E402
 from candlewick.server.model_registry import ModelRegistry  # noqa: E402
 from candlewick.server.services import Services  # noqa: E402
 
-CHROMIUM = Path("/usr/bin/chromium")
-pytestmark = [
-    pytest.mark.skipif(not CHROMIUM.exists(), reason="needs chromium at /usr/bin/chromium"),
-    pytest.mark.timeout(90),
-]
+pytestmark = pytest.mark.timeout(120)
 
 ANSWER = """Here is a **plan**:
 
@@ -38,64 +33,6 @@ ANSWER = """Here is a **plan**:
 print("hello")
 ```
 """
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A page that must not report any error, and asks nobody but our server."""
-    context = browser.new_context(viewport={"width": 1200, "height": 800})
-    context.set_default_timeout(10_000)
-    page = context.new_page()
-    complaints: list[str] = []
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on(
-        "console",
-        lambda message: (
-            complaints.append(message.text)
-            if message.type == "error" and "Failed to load resource" not in message.text
-            else None
-        ),
-    )
-    page.on(
-        "request",
-        lambda request: (
-            complaints.append(request.url)
-            if not request.url.startswith(("http://127.0.0.1:", "blob:"))
-            else None
-        ),
-    )
-    page.on("dialog", lambda dialog: complaints.append(f"dialog {dialog.message}"))
-    yield page
-    context.close()
-    assert complaints == []
-
-
-@contextmanager
-def serving(llm: ScriptedLLM, **options) -> Iterator[str]:
-    with running(create_app(llm, **options)) as address:
-        yield address
-
-
-def ask(page: Page, text: str) -> None:
-    page.get_by_label("Message", exact=True).fill(text)
-    page.keyboard.press("Enter")
-
-
-def answers(page: Page):
-    return page.locator(".entry.assistant")
-
-
-def ended(page: Page) -> None:
-    expect(page.locator("#stop")).to_be_hidden()
-    expect(page.locator(".entry.assistant .actions").last).to_be_attached()
 
 
 def test_a_thinking_answer_with_a_table_and_code(page):
@@ -253,8 +190,7 @@ def test_a_phone_shows_everything_without_scrolling_sideways(page):
         page.get_by_text("Don’t think").click()
         page.get_by_role("button", name="Save").click()
         ask(page, "again")
-        expect(answers(page)).to_have_count(2)
-        ended(page)
+        ended(page, 2)
     assert [(call.thinking, call.params.temperature) for call in llm.calls] == [
         ("adaptive", 0.7),
         ("no_think", 0.2),
