@@ -3,9 +3,9 @@
     python benchmarks/server.py [--model builtin] [--streams 32] [--tokens 256] [--rounds 5] [--json]
 
 Each round measures both sides one after the other, because the machine's speed wanders; what counts is the median of
-the rounds' ratios. The server and its client are processes of their own. The client reads raw bytes and counts events:
-what clients do with them is not the server's cost. On a machine of few cores the client's reading still takes its
-share.
+the rounds' ratios. The server and its client are processes of their own. The client reads raw bytes: what clients do
+with them is not the server's cost. On a machine of few cores the client's reading still takes its share of the time;
+therefore processor time is told too, of the server alone, beside that of the same answers in process.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import re
 import statistics
 import subprocess
@@ -20,6 +21,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from candlewick import AsyncLLM, GenerationParams, ResponseToken, ThinkingToken
@@ -74,9 +76,15 @@ async def through_http(address: str, model: str, streams: int, tokens: int) -> f
     return streams * tokens / (time.perf_counter() - start)
 
 
+def processor_seconds(process_id: int) -> float:
+    """What a process has used of all cores so far, of users' and the kernel's time (proc(5))."""
+    fields = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 @contextmanager
-def serving(model: str, threads: int) -> Iterator[str]:
-    """A server in a process of its own; gives its address."""
+def serving(model: str, threads: int) -> Iterator[tuple[str, int]]:
+    """A server in a process of its own; gives its address and the process' id."""
     command = [
         sys.executable,
         "-m",
@@ -101,7 +109,7 @@ def serving(model: str, threads: int) -> Iterator[str]:
         found = re.search(r"http://[\d.]+:\d+", told)
         assert found, told
         try:
-            yield found[0]
+            yield found[0], process.pid
         finally:
             process.terminate()
 
@@ -120,21 +128,35 @@ def main() -> None:
 
     rounds = []
     size = arguments.streams, arguments.tokens
+    microseconds = 1e6 / (size[0] * size[1])
     llm = AsyncLLM(arguments.model, num_threads=arguments.threads)
-    with serving(arguments.model, arguments.threads) as address:
+    with serving(arguments.model, arguments.threads) as (address, server):
         for number in range(arguments.rounds + 1):
+            own = processor_seconds(os.getpid())
             inside = asyncio.run(in_process(llm, *size))
+            own, its = processor_seconds(os.getpid()) - own, processor_seconds(server)
             outside = asyncio.run(through_http(address, arguments.model, *size))
+            its = processor_seconds(server) - its
             if number:  # the first warms both up
-                rounds.append({"in_process": inside, "http": outside, "share": outside / inside})
+                rounds.append(
+                    {
+                        "in_process": inside,
+                        "http": outside,
+                        "share": outside / inside,
+                        "in_process_microseconds": own * microseconds,
+                        "http_microseconds": its * microseconds,
+                        "processor_share": own / its,
+                    }
+                )
     asyncio.run(llm.close())
     median = {name: statistics.median(each[name] for each in rounds) for name in rounds[0]}
     if arguments.json:
         print(json.dumps({"streams": size[0], "tokens": size[1], "rounds": rounds, "median": median}))
     else:
-        print(f"in process  {median['in_process']:8.0f} tokens/s")
-        print(f"HTTP        {median['http']:8.0f} tokens/s")
-        print(f"share       {median['share']:8.0%}")
+        print("             tokens/s   processor us/token")
+        print(f"in process {median['in_process']:10.0f} {median['in_process_microseconds']:20.0f}")
+        print(f"HTTP       {median['http']:10.0f} {median['http_microseconds']:20.0f}")
+        print(f"share      {median['share']:10.0%} {median['processor_share']:20.0%}")
 
 
 if __name__ == "__main__":

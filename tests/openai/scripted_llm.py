@@ -54,7 +54,11 @@ class Gate:
         self.go_on = threading.Event()
 
 
-Script = Iterable[Event | Pause | Gate | Exception]
+class Burst(tuple[Event, ...]):
+    """Events that come at once, without a turn of the loop between them."""
+
+
+Script = Iterable[Event | Burst | Pause | Gate | Exception]
 
 
 def text_answer(*pieces: str, choice: int = 0, usage: Usage | None = None) -> list[Event]:
@@ -157,6 +161,9 @@ class ScriptedLLM:
                 elif isinstance(step, Pause):
                     self.paused.set()
                     await asyncio.Event().wait()
+                elif isinstance(step, Burst):
+                    for event in step:
+                        yield event
                 else:
                     await asyncio.sleep(0)
                     yield step
@@ -167,6 +174,6 @@ class ScriptedLLM:
             self.ended.set()
 
 
-def replaying(*events: Event | Pause | Exception) -> ScriptedLLM:
+def replaying(*events: Event | Burst | Pause | Exception) -> ScriptedLLM:
     """An LLM that gives the same answer to every question."""
     return ScriptedLLM(lambda call: events)

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from scripted_llm import Pause, replaying, text_answer, thinking_answer, tool_answer
+from scripted_llm import Burst, Pause, replaying, text_answer, thinking_answer, tool_answer
 
 from candlewick.chat.events import Event, ResponseToken, Start
 from candlewick.core.errors import EngineFailed, EngineOverloaded
@@ -85,8 +85,8 @@ def post(address: str, path: str, body: dict[str, Any]) -> socket.socket:
     return connection
 
 
-def test_every_event_is_one_write(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each chunk of the transfer coding is written whole, and holds exactly one event."""
+def written_frames(serve: Any, monkeypatch: pytest.MonkeyPatch, script: list[Any]) -> list[bytes]:
+    """The chunks of the transfer coding that hold events, each as it was written to the socket."""
     import asyncio.selector_events as transports
 
     writes: list[bytes] = []
@@ -97,12 +97,24 @@ def test_every_event_is_one_write(serve: Any, monkeypatch: pytest.MonkeyPatch) -
         original(self, data)
 
     monkeypatch.setattr(transports._SelectorSocketTransport, "write", write)  # type: ignore[attr-defined]
+    answer = httpx.post(f"{serve(replaying(*script))}/v1/events/chat", json=HI)
+    assert answer.text.endswith("}\n\n")
+    return [data for data in writes if b"data: " in data]
+
+
+def test_an_event_leaves_as_soon_as_there_is_nothing_else_to_tell(
+    serve: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     script = text_answer("a", "b", "c")
-    assert len(read_events(httpx.post(f"{serve(replaying(*script))}/v1/events/chat", json=HI).text)) == len(
-        script
-    )
-    written = [data for data in writes if b"data: " in data]
+    written = written_frames(serve, monkeypatch, script)
     assert [data.count(b"data: ") for data in written] == [1] * len(script)
+    assert all(data.endswith(b"}\n\n\r\n") for data in written)
+
+
+def test_events_that_come_at_once_are_written_at_once(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    start, *rest = text_answer(*"abcdefgh")
+    written = written_frames(serve, monkeypatch, [start, Burst(rest)])
+    assert [data.count(b"data: ") for data in written] == [1 + len(rest)]
     assert all(data.endswith(b"}\n\n\r\n") for data in written)
 
 

@@ -6,12 +6,12 @@ Source: the HTML standard, section 9.2 (server-sent events).
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 from typing import Any, Self
 
+from pydantic_core import to_json
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -27,9 +27,8 @@ HEARTBEAT = b": still here\n\n"
 """A comment, which readers of events skip; proxies and clients see that the connection lives."""
 GOODBYE_SECONDS = 5.0
 """How long a client whose time is over has to take the last frame."""
-
-# One encoder for all: json.dumps makes a new one for every call with options.
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
+_MOST_WAITING_BYTES = 2**16
+"""Frames that may wait to be sent; with more, whoever makes them waits for the client."""
 
 
 def frame(payload: Any, event: str | None = None, id: str | None = None) -> bytes:
@@ -37,15 +36,16 @@ def frame(payload: Any, event: str | None = None, id: str | None = None) -> byte
 
     A client that comes back names the last ``id`` that it has seen.
     """
-    data = f"data: {_encode(payload)}\n\n"
     name = "" if event is None else f"event: {event}\n"
     number = "" if id is None else f"id: {id}\n"
-    return f"{name}{number}{data}".encode()
+    # Pydantic's encoder takes a quarter of the standard library's time.
+    return b"%b%bdata: %b\n\n" % (name.encode(), number.encode(), to_json(payload))
 
 
 class EventStream(Response):
-    """Sends each frame in one write; closes the frames, and so what makes them, when the client goes away.
+    """Sends each frame whole; closes the frames, and so what makes them, when the client goes away.
 
+    A write has one frame, or all that came at once: where the loop lags behind the engine, they cost one write.
     Where nothing was sent for a while, a comment is. Open it by :meth:`begin`.
     """
 
@@ -106,6 +106,8 @@ class EventStream(Response):
                 async with asyncio.timeout(GOODBYE_SECONDS):
                     await writer.write(self._error_frame(error))
                     await writer.end()
+        finally:
+            await writer.close()
 
     async def _send_all(self, writer: _Writer) -> None:
         heart = asyncio.create_task(writer.keep_alive(self._heartbeat_seconds))
@@ -126,19 +128,50 @@ class EventStream(Response):
 
 
 class _Writer:
-    """The body of a response, a write at a time."""
+    """The body of a response. What is written before its task has to wait goes out as one piece."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
         self._now = asyncio.get_running_loop().time
         self._written_at = self._now()
+        self._waiting: list[bytes] = []
+        self._waiting_bytes = 0
+        self._sending: asyncio.Task[None] | None = None
 
     async def write(self, body: bytes) -> None:
+        """Send ``body`` soon; waits only when the client is slow to read.
+
+        Raises:
+            OSError: something before it could not be sent.
+        """
         self._written_at = self._now()
-        await self._send({"type": "http.response.body", "body": body, "more_body": True})
+        self._waiting.append(body)
+        self._waiting_bytes += len(body)
+        if self._sending is None or self._sending.done():
+            if self._sending is not None:
+                self._sending.result()
+            self._sending = asyncio.create_task(self._send_waiting())
+        if self._waiting_bytes > _MOST_WAITING_BYTES:
+            await self._sending
 
     async def end(self) -> None:
+        """Send what waits, and the end of the body."""
+        if self._sending is not None:
+            await self._sending
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def close(self) -> None:
+        """Send nothing more; what waits is dropped."""
+        if self._sending is not None:
+            self._sending.cancel()
+            await asyncio.gather(self._sending, return_exceptions=True)
+
+    async def _send_waiting(self) -> None:
+        while self._waiting:
+            body = b"".join(self._waiting)
+            self._waiting.clear()
+            self._waiting_bytes = 0
+            await self._send({"type": "http.response.body", "body": body, "more_body": True})
 
     async def keep_alive(self, seconds: float) -> None:
         """Write a comment whenever nothing was written for ``seconds``, until cancelled."""
