@@ -16,7 +16,7 @@ _FRAMES = (
     "What is {}?", "{}", "{} = ?", "{}=", "Compute {}.", "Calculate {}", "How much is {}?", "What's {}?", "Can you work out {}?",
     "Please compute {}.", "Solve {}", "Tell me {}", "what is {}", "I need the result of {}.", "Give me {}.", "Work out {} for me.",
     "Could you calculate {}?", "how much is {}", "Find {}", "What does {} make?", "Please solve {}.", "Quick: {}?", "Evaluate {}",
-    "Can you tell me what {} is?", "What do you get for {}?", "Let's do some maths: {}", "Do you know {}?", "Please tell me {}",
+    "And {}?", "and {}", "what about {}?", "Now {}", "Then what is {}?", "And what is {}?", "ok and {}?", "Can you tell me what {} is?", "What do you get for {}?", "Let's do some maths: {}", "Do you know {}?", "Please tell me {}",
 )  # fmt: skip
 _SYMBOLS = {
     "+": ("{} + {}", "{}+{}", "{} plus {}", "{} + {}", "the sum of {} and {}"),

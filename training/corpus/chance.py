@@ -28,6 +28,13 @@ def is_held_out(value: object) -> bool:
     return zlib.crc32(text.encode()) % TEST_SHARE == 0
 
 
+@lru_cache(1 << 12)
+def _own(options: tuple[T, ...], test: bool) -> tuple[T, ...]:
+    """The options of one split; all of them for a test where none is held out."""
+    own = tuple(option for option in options if is_held_out(option) == test)
+    return options if test and not own else own
+
+
 class Chance:
     """A stream of random choices for one split."""
 
@@ -50,8 +57,7 @@ class Chance:
 
     def mine(self, options: Sequence[T]) -> T:
         """One of the options that belong to this split; a test falls back on all where none is held out."""
-        own = [option for option in options if is_held_out(option) == (self.split == "test")]
-        return self.one(options if self.split == "test" and not own else own)
+        return self.one(_own(tuple(options), self.split == "test"))
 
     def draw(self, make: Callable[[], T]) -> T:
         """The first value from ``make`` that belongs to this split."""

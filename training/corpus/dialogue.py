@@ -25,18 +25,22 @@ class Message:
 
 @dataclass(frozen=True)
 class Tool:
-    """A function the model may call; ``parameters`` maps a name to its JSON type, all of them required."""
+    """A function the model may call.
+
+    ``parameters`` maps a name to what its schema's ``type`` says, "any" where it says none.
+    """
 
     name: str
     description: str
-    parameters: Mapping[str, str]
+    parameters: Mapping[str, str | list[str]]
 
     def to_openai(self) -> dict[str, Any]:
         """The tool as a Chat Completions client sends it."""
         schema = {
             "type": "object",
-            "properties": {name: {"type": kind} for name, kind in self.parameters.items()},
-            "required": list(self.parameters),
+            "properties": {
+                name: {} if kind == "any" else {"type": kind} for name, kind in self.parameters.items()
+            },
         }
         function = {"name": self.name, "description": self.description, "parameters": schema}
         return {"type": "function", "function": function}

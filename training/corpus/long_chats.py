@@ -5,33 +5,13 @@ The last answer is the one that is learned.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from corpus.arithmetic import arithmetic
-from corpus.candlewick_questions import candlewick_question
 from corpus.chance import Chance
 from corpus.dialogue import Dialogue, Message, Tool
+from corpus.everyday_tools import EverydayDevice
 from corpus.memory import FACTS, acknowledgement
-from corpus.outside import outside
-from corpus.smalltalk import smalltalk
-from corpus.tools import Calculator, Device, make_devices, make_result, request_sentence
+from corpus.offers import Device
+from corpus.tools import follow_up, make_devices, talk, use
 from corpus.word_tasks import word_task
-
-_PLAIN: tuple[Callable[[Chance], Dialogue], ...] = (
-    smalltalk, smalltalk, candlewick_question, candlewick_question, arithmetic, arithmetic, outside, word_task,
-)  # fmt: skip
-
-
-def _tool_use(chance: Chance, devices: list[Device | Calculator]) -> list[Message]:
-    """A request, its call, the result and the answer."""
-    offer = chance.one(devices).ask(chance)
-    result, told = make_result(chance)
-    return [
-        Message("user", request_sentence(chance, offer.request)),
-        offer.call(),
-        Message("tool", result),
-        Message("assistant", told, f"The tool {offer.tool.name} has answered."),
-    ]
 
 
 def long_chat(chance: Chance, exchanges: int | None = None) -> Dialogue:
@@ -41,20 +21,31 @@ def long_chat(chance: Chance, exchanges: int | None = None) -> Dialogue:
     told: dict[str, object] = {}
     messages: list[Message] = []
     count = exchanges or chance.number(2, chance.one((4, 5, 6, 20)))
+    used: Device | None = None
     for number in range(count):
         last = number == count - 1
         kind = chance.random.random()
         if devices and kind < (0.5 if last else 0.3):
-            used = _tool_use(chance, devices)
-            messages += used[: chance.one((2, 4))] if last else used
+            used, exchange = _tool_use(chance, devices, used)
+            messages += exchange[: chance.one((2, 4))] if last else exchange
         elif kind < 0.65 and (not last or told):
             messages += _fact(chance, told, asked=last)
+            used = None
         else:
-            plain = chance.one(_PLAIN)(chance)
-            messages += plain.messages
+            messages += (word_task(chance) if chance.chance(0.1) else talk(chance, devices)).messages
+            used = None
     tools: tuple[Tool, ...] = tuple(device.tool for device in devices)
     think = chance.chance(0.5) and messages[-1].thinking is not None
     return Dialogue("long chat", tuple(messages), think, tools)
+
+
+def _tool_use(chance: Chance, devices: list[Device], before: Device | None) -> tuple[Device, list[Message]]:
+    """A request, its call, the result and the answer; the request may only name another value for the tool that was
+    used just ``before``."""
+    if isinstance(before, EverydayDevice) and chance.chance(0.5) and (exchange := follow_up(chance, before)):
+        return before, exchange
+    device = chance.one(devices)
+    return device, use(chance, device)
 
 
 def _fact(chance: Chance, told: dict[str, object], asked: bool) -> list[Message]:

@@ -14,14 +14,28 @@ from corpus.long_chats import long_chat
 from corpus.memory import recall
 from corpus.outside import outside
 from corpus.smalltalk import smalltalk
-from corpus.tools import no_tool, tool_answer, tool_choice, two_calls
+from corpus.tools import again, chained_calls, no_tool, tool_answer, tool_choice, two_calls
 from corpus.word_tasks import word_task
 
 Maker = Callable[[Chance], Dialogue]
 
 _SYSTEM = (
     "You are a helpful assistant.", "You are Candlewick Tiny.", "Be brief.", "Answer politely.", "You are a friendly helper.",
-    "You help the user.", "Answer the user's questions.", "You are an assistant with tools.",
+    "You help the user.", "Answer the user's questions.", "You are an assistant with tools.", "You are a helpful AI assistant.",
+    "You are a helpful assistant. Use the tools when they are needed.", "You have access to tools. Call one if it helps.",
+    "Think step by step.", "You are a concise assistant.", "Keep your answers short and friendly.", "You are a coding agent.",
+    "You are an expert in everything.", "Always answer in English.", "You are a support agent of an online shop.", "Use tools for facts.",
+    "Answer in one sentence.", "You are running inside Candlewick.", "Do not make things up.", "If a tool fits, use it.", "Be kind.",
+)  # fmt: skip
+_SYSTEM_PARTS = (
+    "You are a helpful assistant that answers questions and uses tools.", "You are an agent that works on the user's computer.",
+    "You are a smart home assistant.", "You work for a travel agency.", "You are the support assistant of a small company.",
+    "Use the given functions to help the user.", "Call a function only when it is needed.", "Never invent the result of a tool.",
+    "If no function fits, say so.", "Do not ask for arguments that are already given.", "Today is Monday.", "The user's name may be in the conversation.",
+    "Be precise and polite.", "Keep answers short.", "Do not use Markdown.", "Rules:\n- be honest\n- be brief", "Answer in plain English.",
+    "Think before you act.", "Always check the result of a tool before you answer.", "Never share passwords.", "Users may write with typing errors.",
+    "When a tool fails, tell the user.", "You may call several tools one after the other.", "Stay friendly at all times.",
+    "# Role\nYou are a personal assistant.", "## Style\nShort sentences.", "The date is 2026-03-14.", "You can trust the user.",
 )  # fmt: skip
 
 
@@ -35,16 +49,18 @@ def mixed_chat(chance: Chance) -> Dialogue:
 
 WEIGHTS: tuple[tuple[Maker, float], ...] = (
     (smalltalk, 0.06),
-    (candlewick_question, 0.13),
-    (arithmetic, 0.22),
-    (tool_choice, 0.10),
+    (candlewick_question, 0.12),
+    (arithmetic, 0.20),
+    (tool_choice, 0.13),
     (tool_answer, 0.06),
-    (no_tool, 0.05),
-    (two_calls, 0.07),
-    (recall, 0.07),
-    (outside, 0.06),
-    (word_task, 0.09),
-    (mixed_chat, 0.03),
+    (no_tool, 0.06),
+    (two_calls, 0.06),
+    (chained_calls, 0.025),
+    (again, 0.025),
+    (recall, 0.06),
+    (outside, 0.05),
+    (word_task, 0.07),
+    (mixed_chat, 0.02),
     (long_chat, 0.06),
 )
 
@@ -66,6 +82,14 @@ def learned_throughout(chance: Chance, made: Dialogue) -> Dialogue:
 
 
 def _with_system(chance: Chance, made: Dialogue) -> Dialogue:
-    if not chance.chance(0.15):
+    """One in four has instructions, some of them long; they change nothing."""
+    kind = chance.random.random()
+    if kind > 0.25:
         return made
-    return replace(made, messages=(Message("system", chance.mine(_SYSTEM)), *made.messages))
+    if kind < 0.15:
+        text = chance.mine(_SYSTEM)
+    else:
+        text = chance.one((" ", "\n", "\n\n")).join(
+            chance.mine(_SYSTEM_PARTS) for _ in range(chance.number(2, 8))
+        )
+    return replace(made, messages=(Message("system", text), *made.messages))

@@ -10,7 +10,7 @@ from corpus.variation import varied
 
 ANSWER = 'I am too small to know that. A real model may: load one with LLM("hf:owner/repo") or a GGUF file.'
 
-_SUBJECTS = (
+SUBJECTS = (
     "the president of France", "the capital of Australia", "the speed of light", "the French Revolution", "quantum physics", "photosynthesis",
     "the weather", "the news", "black holes", "Shakespeare", "Napoleon", "Albert Einstein", "football", "the stock market", "cooking rice",
     "the Roman Empire", "climate change", "vaccines", "dinosaurs", "the moon landing", "the Pacific Ocean", "jazz music", "chess openings",
@@ -68,7 +68,7 @@ def outside(chance: Chance) -> Dialogue:
     if kind < 0.4:
         question = chance.mine(_WHOLE)
     elif kind < 0.75:
-        question = chance.mine(_FRAMES).format(chance.mine(_SUBJECTS))
+        question = chance.mine(_FRAMES).format(chance.mine(SUBJECTS))
     else:
         question = chance.mine(_FRAMES).format(chance.one(("the ", "", "")) + words.phrase(chance, 2))
     question = varied(chance, question)

@@ -27,6 +27,19 @@ NOUNS = (
     "button carpet hammer island jacket kitchen ladder market needle ocean pencil rocket saddle ticket valley wagon "
     "yard anchor blanket castle desert feather glove harbour lantern meadow orchard pillow ribbon shadow temple"
 ).split()
+_WHO = (
+    "I we you they he she dinner lunch the meeting the train my car the report our plan the party the dog everybody nobody".replace(
+        "the ", "the_"
+    )
+    .replace("my ", "my_")
+    .replace("our ", "our_")
+    .split()
+)
+_DOES = (
+    "will be late", "am late today", "is at {n}", "is ready", "starts at {n} pm", "need {n} more", "bought {n} tickets", "found the keys", "can come to the {w}",
+    "cannot come", "will call back soon", "forgot the {w}", "like the new {w}", "must be in {c} by {n}", "is in {c}", "is not working", "has a problem with the {w}",
+    "wants to see the {w}", "went home", "is very good", "should buy a {w}", "will arrive on Monday", "has moved to {c}", "says hello", "paid {n} euros",
+)  # fmt: skip
 
 _ONSETS = "b c d f g h j k l m n p r s t v w z br cl dr fl gr kr pl st tr sh th".split()
 _VOWELS = "a e i o u ai ea ou".split()
@@ -61,3 +74,16 @@ def phrase(chance: Chance, longest: int = 4) -> str:
 
 def integer(chance: Chance, digits: int = 4) -> int:
     return chance.draw(lambda: chance.number(0, 10 ** chance.number(1, digits) - 1))
+
+
+def decimal(chance: Chance) -> float:
+    return chance.draw(lambda: round(chance.random.uniform(0.1, 99), chance.number(1, 2)))
+
+
+def saying(chance: Chance) -> str:
+    """A plain little sentence without a full stop, as people put into messages and notes."""
+    text = f"{chance.mine(_WHO).replace('_', ' ')} {chance.mine(_DOES)}"
+    text = text.format(n=integer(chance, 2), w=word(chance), c=city(chance))
+    if chance.chance(0.2):
+        text += chance.one((" and ", " but ", ", ")) + saying(chance)
+    return text[0].upper() + text[1:] if chance.chance(0.2) else text

@@ -1,0 +1,177 @@
+# ruff: noqa: E501, SIM905  (lists of words read better as text)
+"""Made tools: an action and an object give the name, the description and the words of a request, so that the model
+learns to match a request with a description that it has never seen. Objects are held out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from corpus import words
+from corpus.chance import Chance
+from corpus.dialogue import Tool
+from corpus.offers import Offer
+from corpus.results import make_result
+from corpus.variation import varied
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A parameter: its names, JSON type, how a request mentions it, and a maker of values."""
+
+    names: tuple[str, ...]
+    kind: str
+    mentions: tuple[str, ...]
+    value: Callable[[Chance], Any]
+
+
+@dataclass(frozen=True)
+class Action:
+    verb: str
+    description: str
+    requests: tuple[str, ...]
+
+
+_ACTIONS = (
+    Action("get", "Get the {}", ("get the {}", "what is the {}", "tell me the {}", "I need the {}", "give me the {}", "show the {}")),
+    Action("find", "Find a {}", ("find a {}", "look for a {}", "find me a {}", "I am looking for a {}")),
+    Action("search", "Search for a {}", ("search for a {}", "search a {}", "do a search for a {}")),
+    Action("create", "Create a {}", ("create a {}", "make a {}", "I need a new {}", "make me a {}", "add a new {}")),
+    Action("send", "Send a {}", ("send a {}", "send the {}", "I want to send a {}", "please send my {}")),
+    Action("book", "Book a {}", ("book a {}", "reserve a {}", "I want to book a {}", "please book me a {}")),
+    Action("delete", "Delete a {}", ("delete the {}", "remove the {}", "please delete my {}", "get rid of the {}")),
+    Action("play", "Play a {}", ("play a {}", "play the {}", "please play my {}", "start the {}")),
+    Action("check", "Check the {}", ("check the {}", "how is the {}", "please check the {}", "what about the {}")),
+    Action("set", "Set the {}", ("set the {}", "change the {}", "adjust the {}", "put the {}")),
+    Action("open", "Open the {}", ("open the {}", "please open the {}", "show me the {}")),
+    Action("count", "Count the {}", ("count the {}", "how many of the {}", "give the count of the {}")),
+)  # fmt: skip
+_OBJECTS = (
+    "weather forecast flight hotel recipe message email song playlist reminder alarm meeting invoice order package ticket photo "
+    "document contact note task timer temperature light door calendar event price stock distance route translation definition "
+    "restaurant table taxi train movie book article report file folder user account balance payment invoice project branch "
+    "issue score game lesson course exam prescription appointment doctor room car bicycle garden pump sensor camera printer backup "
+    "server database record survey poll vote coupon discount review rating recipe podcast radio channel video picture map address"
+).split()
+
+
+_SLOTS = (
+    Slot(("city", "place", "location", "town"), "string", ("in {}", "for {}", "at {}", "of {}"), words.city),
+    Slot(("name", "person", "recipient", "user"), "string", ("for {}", "to {}", "with {}", "by {}"), words.person),
+    Slot(("text", "title", "query", "message", "topic"), "string", ('"{}"', 'called "{}"', 'about "{}"', 'with the text "{}"'), words.phrase),
+    Slot(("count", "amount", "number", "quantity"), "integer", ("with {0} items", "number {0}", "{0} times", "for {0} people"), words.integer),
+    Slot(("id", "code"), "integer", ("with id {}", "id {}", "with the code {}", "no. {}"), words.integer),
+    Slot(("minutes", "hours", "days"), "integer", ("for {} {name}", "in {} {name}", "of {} {name}"), lambda chance: words.integer(chance, 2)),
+    Slot(("price", "weight", "length", "value"), "number", ("of {}", "with {name} {}", "for {}"), words.decimal),
+    Slot(("colour", "color"), "string", ("in {}", "the colour {}", "coloured {}"), lambda chance: chance.one(words.COLOURS)),
+)  # fmt: skip
+
+_CALCULATIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "add": (("Add two numbers", "Adds two numbers together", "Returns the sum of two numbers", "Add a and b"), ("add {} and {}", "what is {} plus {}", "add {1} to {0}", "{} + {}", "sum {} and {}", "the sum of {} and {}", "how much is {} + {}?", "What is {} + {}?", "use the tool to add {} and {}", "what's {} + {}")),
+    "subtract": (("Subtract two numbers", "Returns the difference of two numbers", "Subtract b from a"), ("subtract {1} from {0}", "what is {} minus {}", "{} - {}", "take {1} from {0}", "the difference of {} and {}", "What is {} - {}?", "how much is {} - {}?")),
+    "multiply": (("Multiply two numbers", "Multiplies two numbers", "Returns the product of two numbers"), ("multiply {} by {}", "what is {} times {}", "{} * {}", "the product of {} and {}", "multiply {} and {}", "What is {} * {}?", "how much is {} x {}?", "{} times {}")),
+    "divide": (("Divide two numbers", "Divides one number by another", "Returns the quotient"), ("divide {} by {}", "what is {} divided by {}", "{} / {}", "the quotient of {} and {}", "What is {} / {}?", "how often does {1} go into {0}?")),
+}  # fmt: skip
+OPERATIONS = tuple(_CALCULATIONS)
+_OPERANDS = (("a", "b"), ("x", "y"), ("first", "second"), ("left", "right"), ("number_a", "number_b"))
+
+
+@dataclass(frozen=True)
+class MadeDevice:
+    """A made tool: ``slots`` are its parameters' names and kinds."""
+
+    tool: Tool
+    requests: tuple[str, ...]
+    thing: str
+    slots: tuple[tuple[str, Slot], ...]
+
+    @property
+    def tags(self) -> frozenset[str]:
+        return frozenset((self.thing,))
+
+    def ask(self, chance: Chance) -> Offer:
+        """A request for it; the parameters are mentioned in any order, the call has the tool's."""
+        arguments = {parameter: slot.value(chance) for parameter, slot in self.slots}
+        request = varied(chance, chance.mine(self.requests).format(self.thing))
+        for parameter, slot in chance.some(self.slots, len(self.slots)):
+            if chance.chance(0.2):
+                mention = chance.one(("with {name} {}", "{name}: {}", "and {name} {}"))
+            else:
+                mention = chance.mine(slot.mentions)
+            request += " " + mention.format(arguments[parameter], name=parameter)
+        return Offer(self.tool, request, arguments, make_result(chance))
+
+
+@dataclass(frozen=True)
+class Calculator:
+    """A tool that computes with the two numbers of a request."""
+
+    tool: Tool
+    operation: str
+
+    @property
+    def tags(self) -> frozenset[str]:
+        return frozenset((self.operation,))
+
+    def ask(self, chance: Chance) -> Offer:
+        make = words.integer if chance.chance(0.8) else words.decimal
+        values = (make(chance), make(chance))
+        requests = _CALCULATIONS[self.operation][1]
+        return self.offer(
+            chance.mine(requests).format(*values), *values, result_key=chance.one(("", "", "result"))
+        )
+
+    def offer(self, request: str, a: float, b: float, result_key: str = "") -> Offer:
+        """The call that computes with ``a`` and ``b``, and the true result."""
+        result = compute(self.operation, a, b)
+        text = (
+            result if isinstance(result, str) else json.dumps({result_key: result} if result_key else result)
+        )
+        return Offer(self.tool, request, dict(zip(self.tool.parameters, (a, b), strict=True)), text)
+
+
+def compute(operation: str, a: float, b: float) -> float | str:
+    """What a calculator returns."""
+    if operation == "divide" and b == 0:
+        return "Error: division by zero"
+    value = {"add": a + b, "subtract": a - b, "multiply": a * b, "divide": a / (b or 1)}[operation]
+    return round(value, 2)
+
+
+def calculator(chance: Chance, operation: str | None = None) -> Calculator:
+    operation = operation or chance.one(OPERATIONS)
+    description = chance.one(_CALCULATIONS[operation][0])
+    parameters: dict[str, str | list[str]] = dict.fromkeys(
+        chance.one(_OPERANDS), chance.one(("integer", "number", "number"))
+    )
+    name = chance.one(
+        (
+            operation,
+            operation,
+            operation,
+            f"{operation}_numbers",
+            f"calculator_{operation}",
+            f"math__{operation}",
+        )
+    )
+    return Calculator(Tool(name, description + chance.one(("", ".")), parameters), operation)
+
+
+def made_device(chance: Chance) -> MadeDevice:
+    """A random tool: an action, an object and zero to three parameters; objects are held out."""
+    action = chance.one(_ACTIONS)
+    thing = chance.mine(_OBJECTS) if chance.chance(0.6) else words.invented(chance)
+    slots = {chance.one(slot.names): slot for slot in chance.some(_SLOTS, chance.one((0, 1, 1, 1, 2, 2, 3)))}
+    verb = action.verb
+    names = (f"{verb}_{thing}", f"{verb}_{thing}", f"{thing}_{verb}", f"{verb}{thing.capitalize()}", thing)
+    known_by = " and ".join(slots)
+    endings = ("", "", ".", ".", " by its details.", " for the user.")
+    if slots:
+        endings += (f" by {known_by}.", f" for a given {known_by}.", f" ({known_by}).")
+    description = action.description.format(thing) + chance.one(endings)
+    parameters: dict[str, str | list[str]] = {parameter: slot.kind for parameter, slot in slots.items()}
+    return MadeDevice(
+        Tool(chance.one(names), description, parameters), action.requests, thing, tuple(slots.items())
+    )

@@ -1,0 +1,45 @@
+"""What a tool is to the makers of dialogues: something that can be asked for, again and again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from corpus.chance import Chance
+from corpus.dialogue import Message, Tool, ToolCall
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A tool with one way to ask for it, the call that this request wants, and what the call returns."""
+
+    tool: Tool
+    request: str
+    arguments: Mapping[str, Any]
+    result: str
+
+    @property
+    def wanted(self) -> ToolCall:
+        return ToolCall(self.tool.name, self.arguments)
+
+    @property
+    def thought(self) -> str:
+        values = ", ".join(f"{name} = {value}" for name, value in self.arguments.items())
+        return f"The tool {self.tool.name} fits: {values}." if values else f"The tool {self.tool.name} fits."
+
+    def call(self) -> Message:
+        return Message("assistant", "", self.thought, (self.wanted,))
+
+
+class Device(Protocol):
+    """A tool that can be asked for in other words and with other values each time."""
+
+    @property
+    def tool(self) -> Tool: ...
+
+    @property
+    def tags(self) -> frozenset[str]:
+        """Two tools that share a tag may be taken for each other and are not offered together."""
+
+    def ask(self, chance: Chance) -> Offer: ...
