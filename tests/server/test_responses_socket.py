@@ -59,7 +59,7 @@ def test_errors_leave_the_connection_open(serve: Any) -> None:
     with client(serve(replaying(*text_answer("Hello")))).responses.connect() as connection:
         connection.response.create(model="scripted", input="a", previous_response_id="resp_none")
         (error,) = until_done(connection)
-        assert (error["status"], error["error"]["code"]) == (404, "not_found")
+        assert (error["status"], error["error"]["code"]) == (400, "previous_response_not_found")
         connection.response.steer(input="left", previous_response_id="resp_none")
         assert connection.recv().error.code == "steering_not_supported"
         for wrong in (

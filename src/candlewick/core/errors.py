@@ -53,6 +53,8 @@ class UnsupportedModelError(ModelLoadError):
 class ModelNotFoundError(CandlewickError):
     """A model reference (path, ``hf:owner/repo``, built-in name) leads nowhere."""
 
+    parameter = "model"
+
 
 class InvalidRequestError(CandlewickError, ValueError):
     """A request can't be honoured as asked; ``parameter`` names the field at fault."""
@@ -68,6 +70,10 @@ class ContextOverflowError(InvalidRequestError):
 
 class NotFoundError(InvalidRequestError):
     """Nothing is stored under an id, or it is somebody else's."""
+
+
+class PreviousResponseNotFound(NotFoundError):
+    """The response that a request goes on from is not there any more; clients may send all of it again."""
 
 
 class TemplateError(InvalidRequestError):

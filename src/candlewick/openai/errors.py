@@ -37,6 +37,7 @@ _TABLE: dict[type[Exception], _Row] = {
     errors.InvalidRequestError: _Row(400, "invalid_request_error", "invalid_value"),
     errors.ContextOverflowError: _Row(400, "invalid_request_error", "context_length_exceeded"),
     errors.NotFoundError: _Row(404, "invalid_request_error", "not_found"),
+    errors.PreviousResponseNotFound: _Row(404, "invalid_request_error", "previous_response_not_found"),
     errors.TemplateError: _Row(400, "invalid_request_error", "chat_template_error"),
     errors.ModelNotFoundError: _Row(404, "invalid_request_error", "model_not_found"),
     errors.ModelLoadError: _Row(500, "server_error", "model_load_error", _DO_NOT_RETRY),

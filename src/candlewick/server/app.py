@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
@@ -85,6 +86,7 @@ def create_app(model: AsyncLLM | Services, *, model_names: Sequence[str] = (), *
         exception_handlers={
             CandlewickError: _own_error,
             HTTPException: _http_error,
+            RequestValidationError: _wrong_parameter,
             ClientDisconnect: _client_gone,
             Exception: _foreign_error,
         },
@@ -130,6 +132,14 @@ async def _http_error(request: Request, error: Any) -> Response:
     kind = "rate_limit_error" if error.status_code == 429 else "invalid_request_error"
     body = error_body(str(error.detail), type=kind, code=_CODES.get(error.status_code))
     return JSONResponse(body, error.status_code, error.headers)
+
+
+async def _wrong_parameter(request: Request, error: Any) -> Response:
+    """What FastAPI refuses in a path or a query; bodies are read by the routes."""
+    problem = error.errors()[0]
+    name = str(problem["loc"][-1])
+    message = f"{name}: {problem['msg'].lower()}, got {problem['input']!r:.80}"
+    return await _own_error(request, InvalidRequestError(message, name))
 
 
 async def _client_gone(request: Request, error: Exception) -> Response:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from candlewick.chat.llm import AsyncLLM
 from candlewick.chat.messages import Message, Tool
 from candlewick.chat.transcript import Transcript
-from candlewick.core.errors import ContextOverflowError
+from candlewick.core.errors import ContextOverflowError, InvalidRequestError
 from candlewick.responses.api.server_access import ServerAccess
 from candlewick.responses.options import ConversationOptions
 from candlewick.responses.records import Context, ConversationStore, ResponseStore
@@ -101,7 +101,8 @@ async def prepare(
     """Find what a request names; in ``recent`` by the ids of responses, before it is looked for in the store.
 
     Raises:
-        InvalidRequestError: a field is wrong. NotFoundError: there is no such response, conversation or item.
+        InvalidRequestError: a field is wrong, or calls and their results do not match.
+        NotFoundError: there is no such response, conversation or item.
     """
     tools = read_tools(request.tools, request.tool_choice)
     items = await read_items(request.input, "input", owner, responses)
@@ -112,7 +113,10 @@ async def prepare(
         context = await responses.context(request.previous_response_id, owner)
     elif request.conversation_id is not None:
         context = await conversations.context(request.conversation_id, owner)
-    return Prepared(request, tools, tuple(items), context)
+    prepared = Prepared(request, tools, tuple(items), context)
+    if not prepared.dialogue().messages:
+        raise InvalidRequestError("there is nothing to answer: give at least one item", "input")
+    return prepared
 
 
 def conversation_options(

@@ -10,8 +10,8 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any
 
 from candlewick.responses.records.context import Context
+from candlewick.responses.wire.output import WireEvent
 from candlewick.responses.wire.response import ResponseState
-from candlewick.responses.wire.stream import WireEvent
 
 
 class RunningResponse:

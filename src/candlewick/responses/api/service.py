@@ -32,9 +32,10 @@ from candlewick.responses.records.response_store import LEASE_SECONDS
 from candlewick.responses.result import ConversationResult
 from candlewick.responses.session import ResponsesSession
 from candlewick.responses.wire.items import Item
+from candlewick.responses.wire.output import WireEvent
 from candlewick.responses.wire.request import CompactRequest, InputFields, ResponseRequest, TokenCountRequest
 from candlewick.responses.wire.response import ResponseState, settled_fields
-from candlewick.responses.wire.stream import ResponseWriter, WireEvent
+from candlewick.responses.wire.stream import ResponseWriter
 from candlewick.store import Database
 
 logger = logging.getLogger(__name__)
@@ -105,7 +106,6 @@ class ResponsesService:
             ModelNotFoundError: it names another model. EngineError: the engine can't serve at present.
         """
         prepared = await prepare(request, owner, self._responses, self.conversations, recent)
-        prepared.dialogue()  # what is wrong with the items is told at once, also in the background
         self._access.admit(prepared.tools)
         async with self._models.using(request.model) as model:
             name = model.name

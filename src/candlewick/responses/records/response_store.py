@@ -16,7 +16,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
-from candlewick.core.errors import InvalidRequestError, NotFoundError
+from candlewick.core.errors import InvalidRequestError, NotFoundError, PreviousResponseNotFound
 from candlewick.responses.records.context import Context
 from candlewick.responses.records.conversation_store import append_items
 from candlewick.responses.records.tables import (
@@ -295,7 +295,8 @@ class ResponseStore:
             select(RESPONSES).where(RESPONSES.c.id == response_id, RESPONSES.c.owner == owner)
         ).one_or_none()
         if row is None:
-            raise NotFoundError(f"there is no response {response_id!r}", parameter)
+            kind = NotFoundError if parameter == "response_id" else PreviousResponseNotFound
+            raise kind(f"there is no response {response_id!r}", parameter)
         if row.status not in FINAL and row.lease_until < now:
             fields = {**row.fields, "error": _DEAD}
             connection.execute(

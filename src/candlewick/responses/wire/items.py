@@ -19,7 +19,7 @@ Item = dict[str, Any]
 
 ROLES = ("user", "system", "developer", "assistant")
 _TEXT_PARTS = ("input_text", "output_text", "text", "refusal")
-_NO_TEXT_PARTS = ("input_image", "input_file", "input_audio", "computer_screenshot")
+_NO_TEXT_PARTS = ("input_image", "input_file", "input_video", "input_audio", "computer_screenshot")
 
 
 def read_input(value: object, where: str = "input") -> list[Item]:

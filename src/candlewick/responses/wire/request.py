@@ -38,6 +38,8 @@ INCLUDABLE = {
 }
 """All that clients may ask for; the latter are of items that never occur here."""
 
+ShortText = Annotated[str, Field(max_length=64)]
+ServiceTier = Literal["auto", "default", "flex", "scale", "priority", "fast", "ultrafast"]
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 _STRICT = ConfigDict(extra="forbid", strict=True)
 
@@ -118,14 +120,14 @@ class ResponseRequest(InputFields):
     include: list[str] | None = None
     max_output_tokens: Annotated[int, Field(ge=1)] | None = None
     max_tool_calls: Annotated[int, Field(ge=0)] | None = None
-    temperature: float | None = None
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: float | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=MAX_TOP_LOGPROBS)] | None = None
     metadata: dict[str, str] | None = None
 
     # Our extensions, named as in Chat Completions and other servers of open models.
-    presence_penalty: float | None = None
-    frequency_penalty: float | None = None
+    presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
     repetition_penalty: float | None = None
     top_k: int | None = None
     min_p: float | None = None
@@ -134,11 +136,11 @@ class ResponseRequest(InputFields):
     chat_template_kwargs: JSONObject | None = None
 
     # Harmless: they name, bill, place or speed up a request, and do not change its answer.
-    prompt_cache_key: str | None = None
+    prompt_cache_key: ShortText | None = None
     prompt_cache_options: JSONObject | None = None
     prompt_cache_retention: str | None = None
-    safety_identifier: str | None = None
-    service_tier: str | None = None
+    safety_identifier: ShortText | None = None
+    service_tier: ServiceTier | None = None
     user: str | None = None
     client_metadata: JSONObject | None = None
     access_programs: JSONObject | None = None
@@ -250,14 +252,15 @@ class CompactRequest(BaseModel):
 
     model_config = _STRICT
 
-    model: str | None = None
+    model: str
+    """Unlike elsewhere it has to be named: so the specification wants it."""
     input: str | list[JSONObject] | None = None
     instructions: str | None = None
     previous_response_id: str | None = None
-    prompt_cache_key: str | None = None
+    prompt_cache_key: ShortText | None = None
     prompt_cache_options: JSONObject | None = None
     prompt_cache_retention: str | None = None
-    service_tier: str | None = None
+    service_tier: ServiceTier | None = None
     image: JSONObject | None = None
 
     @classmethod

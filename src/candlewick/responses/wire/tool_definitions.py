@@ -6,6 +6,7 @@ Source: ``openai.types.responses.tool`` and ``tool_choice_*``.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -23,6 +24,7 @@ OPTIONAL_TOOLS = (
 """Hosted tools that agents offer by habit. A model that has none of them answers without; they are echoed only."""
 
 Rule = Literal["always", "never"]
+_FUNCTION_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _FUNCTION_FIELDS = {
     "type", "name", "description", "parameters", "strict",
     "allowed_callers", "async", "defer_loading", "output_schema",
@@ -105,6 +107,11 @@ def _function(tool: Mapping[str, Any], where: str) -> Tool:
             f"{where} is a function in the form of Chat Completions; here name and parameters stand in the tool "
             "itself",
             where,
+        )
+    name = tool.get("name")
+    if isinstance(name, str) and not _FUNCTION_NAME.fullmatch(name):
+        raise InvalidRequestError(
+            f"{where}.name must be 1 to 64 letters, digits, '_' and '-', got {name!r:.80}", f"{where}.name"
         )
     definition = {name: tool.get(name) for name in ("name", "description", "parameters", "strict")}
     try:

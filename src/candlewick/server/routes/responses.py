@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 
 from candlewick.openai.errors import error_reply
 from candlewick.responses.api import ResponsesService
+from candlewick.responses.wire.output import WireEvent
 from candlewick.responses.wire.request import CompactRequest, ResponseRequest, TokenCountRequest
 from candlewick.server.access import owner_of
 from candlewick.server.connection import while_connected
@@ -41,7 +42,8 @@ def routes(services: Services) -> APIRouter:
         body = ResponseRequest.parse(await read_json_object(request, max_bytes))
         service, owner = services.responses, owner_of(request)
         if body.stream:
-            return await EventStream.begin(request, _made(service, body, owner), _error_frame)
+            stream = _Stream()
+            return await EventStream.begin(request, stream.made(service, body, owner), stream.error_frame)
         return JSONResponse(await while_connected(request, _plain(service, body, owner)))
 
     @router.post("/responses/input_tokens", openapi_extra=json_body(TokenCountRequest))
@@ -73,15 +75,16 @@ def routes(services: Services) -> APIRouter:
         """A stored response as it stands, or its events after ``starting_after``, as they come."""
         service, owner = services.responses, owner_of(request)
         if stream:
-            frames = _followed(service, response_id, owner, starting_after)
-            return await EventStream.begin(request, frames, _error_frame)
+            events = _Stream()
+            frames = events.followed(service, response_id, owner, starting_after)
+            return await EventStream.begin(request, frames, events.error_frame)
         return JSONResponse(await service.retrieve(response_id, owner))
 
     @router.delete("/responses/{response_id}")
     async def delete_response(request: Request, response_id: str) -> dict[str, Any]:
         """Stop a response and forget it."""
         await services.responses.delete(response_id, owner_of(request))
-        return {"id": response_id, "object": "response.deleted", "deleted": True}
+        return {"id": response_id, "object": "response", "deleted": True}
 
     @router.post("/responses/{response_id}/cancel")
     async def cancel_response(request: Request, response_id: str) -> dict[str, Any]:
@@ -114,27 +117,42 @@ async def _plain(service: ResponsesService, body: ResponseRequest, owner: str) -
         running.cancel()  # if the client went away
 
 
-async def _made(service: ResponsesService, body: ResponseRequest, owner: str) -> Frames:
-    running = await service.create(body, owner)
-    try:
-        async with aclosing(running.follow()) as events:
+class _Stream:
+    """The frames of one stream of events, also of one that breaks off."""
+
+    def __init__(self) -> None:
+        self._next = 0
+
+    async def made(self, service: ResponsesService, body: ResponseRequest, owner: str) -> Frames:
+        running = await service.create(body, owner)
+        try:
+            async with aclosing(running.follow()) as events:
+                async for event in events:
+                    yield self._frame(event)
+        finally:
+            if not body.background:
+                running.cancel()
+        yield DONE
+
+    async def followed(
+        self, service: ResponsesService, response_id: str, owner: str, starting_after: int
+    ) -> Frames:
+        async with aclosing(service.follow(response_id, owner, starting_after)) as events:
             async for event in events:
-                yield frame(event, event["type"])
-    finally:
-        if not body.background:
-            running.cancel()
-    yield DONE
+                yield self._frame(event)
+        yield DONE
 
+    def error_frame(self, error: Exception) -> bytes:
+        """What a client is told when its stream breaks off; a response that fails has its own last event.
 
-async def _followed(service: ResponsesService, response_id: str, owner: str, starting_after: int) -> Frames:
-    async with aclosing(service.follow(response_id, owner, starting_after)) as events:
-        async for event in events:
-            yield frame(event, event["type"])
-    yield DONE
+        OpenAI's schema has the error's fields in the event, the Open Responses specification under ``error``, which
+        is also what makes the official client raise.
+        """
+        body = error_reply(error).body["error"]
+        told = {"code": body["code"], "message": body["message"], "param": body["param"]}
+        event = {"type": "error", "sequence_number": self._next, **told, "error": dict(body)}
+        return frame(event, "error") + DONE
 
-
-def _error_frame(error: Exception) -> bytes:
-    """What a client is told when its stream breaks off; the response itself has its own last event."""
-    body = error_reply(error).body["error"]
-    told = {"code": body["code"], "message": body["message"], "param": body["param"], "sequence_number": 0}
-    return frame({"type": "error", **told}, "error") + DONE
+    def _frame(self, event: WireEvent) -> bytes:
+        self._next = event["sequence_number"] + 1
+        return frame(event, event["type"])

@@ -1,6 +1,7 @@
 """``/v1/responses`` over a WebSocket: many responses on one connection, each event a text message.
 
-Source: ``openai.types.responses.responses_client_event`` and ``responses_server_event``.
+Source: ``openai.types.responses.responses_client_event`` and ``responses_server_event``, and the section on
+WebSockets of the Open Responses specification.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 from fastapi.responses import JSONResponse
 
-from candlewick.core.errors import InvalidRequestError
+from candlewick.core.errors import InvalidRequestError, PreviousResponseNotFound
 from candlewick.openai.errors import error_body, error_reply
 from candlewick.responses.records import Context
 from candlewick.responses.wire.request import ResponseRequest
@@ -120,11 +121,13 @@ class _Connection:
     async def _work(self, lane: str | None, requests: asyncio.Queue[dict[str, Any]]) -> None:
         while True:
             fields = await requests.get()
+            previous = fields.get("previous_response_id")
             try:
                 await self._respond(fields, lane)
             except WebSocketDisconnect:
                 return
             except Exception as error:
+                self._forget(previous)
                 await self._send_error(error, lane)
 
     async def _respond(self, fields: dict[str, Any], lane: str | None) -> None:
@@ -142,10 +145,17 @@ class _Connection:
         finally:
             if not request.background:
                 running.cancel()
-        if running.context is not None:
+        if running.state.status == "failed":
+            self._forget(request.previous_response_id)
+        elif running.context is not None and running.state.status in ("completed", "incomplete"):
             self._recent[running.id] = running.context
             while len(self._recent) > MAX_RECENT:
                 del self._recent[next(iter(self._recent))]
+
+    def _forget(self, response_id: object) -> None:
+        """What a turn that failed went on from: so the specification wants it. The store still has what is stored."""
+        if isinstance(response_id, str):
+            self._recent.pop(response_id, None)
 
     async def _refuse_steering(self, event: dict[str, Any]) -> None:
         previous = event.get("previous_response_id")
@@ -161,7 +171,9 @@ class _Connection:
 
     async def _send_error(self, error: Exception, lane: str | None) -> None:
         reply = error_reply(error)
-        await self._send({"type": "error", "status": reply.status, "error": dict(reply.body["error"])}, lane)
+        # On this transport a response that is gone is told as a wrong request: clients look for code and status.
+        status = 400 if isinstance(error, PreviousResponseNotFound) else reply.status
+        await self._send({"type": "error", "status": status, "error": dict(reply.body["error"])}, lane)
 
     async def _send(self, event: dict[str, Any], lane: str | None) -> None:
         named = event if lane is None else {**event, "stream_id": lane}
