@@ -12,9 +12,31 @@ from corpus import words
 from corpus.chance import Chance
 
 _KEYS = (
-    "temperature", "status", "price", "total", "time", "date", "result", "distance", "score", "length", "level",
-    "state", "value", "balance", "wind", "rating", "duration", "size", "answer", "owner", "place", "title", "weight", "speed",
-)  # fmt: skip
+    "temperature",
+    "status",
+    "price",
+    "total",
+    "time",
+    "date",
+    "result",
+    "distance",
+    "score",
+    "length",
+    "level",
+    "state",
+    "value",
+    "balance",
+    "wind",
+    "rating",
+    "duration",
+    "size",
+    "answer",
+    "owner",
+    "place",
+    "title",
+    "weight",
+    "speed",
+)
 _TRUTHS = ("open", "active", "found", "success", "done", "enabled", "paid", "ready")
 
 
