@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test lint tests browser kernel-tests kernel-tests-arm install install-tests format wheel clean
+.PHONY: demo test lint tests clients browser kernel-tests kernel-tests-arm install install-tests format wheel clean
 
 demo: $(VENV)/installed
 	$(BIN)/candlewick run "What is 17 + 25?"
@@ -47,6 +47,12 @@ lint:
 
 tests:
 	$(BIN)/python -m pytest
+
+# Other people's clients against our server, in an environment of their own: they bring much.
+clients:
+	$(MAKE) install VENV=build/clients
+	build/clients/bin/pip install --quiet --group test --group clients
+	build/clients/bin/python -m pytest tests/clients
 
 # The C++ tests alone, plain and under the sanitizers: make kernel-tests SANITIZE=address,undefined
 SANITIZE ?=

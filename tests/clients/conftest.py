@@ -1,11 +1,12 @@
 """Other people's libraries against a real server.
 
-They want environments of their own: install the dependency group ``clients`` beside Candlewick, and run
-``pytest -m clients``. What is not installed is skipped.
+``make clients`` runs them all, in an environment of its own with the dependency group ``clients``; what is not
+installed is skipped.
 """
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,3 +39,21 @@ def address() -> Iterator[str]:
 
     with running(create_app(ScriptedLLM(script))) as base:
         yield base
+
+
+@pytest.fixture(scope="session")
+def builtin() -> Iterator[str]:
+    """A server of the built-in model."""
+    from running_server import running
+
+    from candlewick.chat.llm import AsyncLLM
+    from candlewick.core.errors import ModelNotFoundError
+    from candlewick.server import create_app
+
+    try:
+        llm = AsyncLLM("builtin", num_threads=1)
+    except ModelNotFoundError:
+        pytest.skip("the built-in model is not there")
+    with running(create_app(llm)) as base:
+        yield base
+    asyncio.run(llm.close())
