@@ -13,9 +13,10 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from chat_format import END_OF_TURN, render
-from corpus import arithmetic, outside, smalltalk, tools
-from corpus.chance import Chance
+from corpus import arithmetic, everyday_tools, outside, smalltalk, tools
+from corpus.chance import Chance, is_held_out
 from corpus.dialogue import Dialogue
+from corpus.results import told
 from evaluate import ABILITIES, evaluate, is_right, obeys_mode, turns
 from reply_writers import Reply, parse
 
@@ -76,3 +77,49 @@ def test_questions_of_the_splits_differ() -> None:
         train, test = Chance(1), Chance(1, "test")
         asked = {make(train).messages[0].content for _ in range(1500)}
         assert not asked & {make(test).messages[0].content for _ in range(300)}
+
+
+@pytest.mark.parametrize(
+    ("result", "answer"),
+    [
+        ("42", "The result is 42."),
+        ("Sunny, 18 degrees", "The result is Sunny, 18 degrees."),
+        ("It is sunny in Oslo.", "It is sunny in Oslo."),
+        ("one\ntwo", "The result is:\none\ntwo"),
+        ('{"temp_c": 4.5, "ok": true}', "The temp c is 4.5 and the ok is true."),
+        ('{"city": "Oslo", "now": {"wind": 3, "sky": ["rain", "snow"]}}',
+         "The city is Oslo, the wind is 3 and the sky are rain and snow."),
+        ('["a", "b", "c"]', "The results are a, b and c."),
+        ('[{"id": 1, "name": "Ann"}]', "The results are id 1, name Ann."),
+        ("[]", "The list is empty."),
+        ("error: the user refused this call", "The tool reported an error: the user refused this call."),
+        ('{"error": "no such file."}', "The tool reported an error: no such file."),
+        ("", "Done."),
+    ],
+)  # fmt: skip
+def test_answers_tell_results_of_every_form(result: str, answer: str) -> None:
+    assert told(result) == answer
+
+
+@pytest.mark.parametrize("key", everyday_tools.KEYS)
+def test_every_everyday_tool_can_be_asked_for(key: str) -> None:
+    """Each request of each tool names listed parameters, and its strings are copied from it."""
+    chance = Chance(3)
+    source = everyday_tools.TOOLS[key]
+    assert not all(map(is_held_out, source.asks))
+    for _ in range(40):
+        device = everyday_tools.everyday_device(chance, key)
+        offer = device.ask(chance)
+        assert offer.arguments.keys() <= device.tool.parameters.keys()
+        assert told(offer.result)
+        for value in offer.arguments.values():
+            assert not isinstance(value, str) or value in offer.request
+
+
+def test_tools_of_the_test_split_are_never_trained_on() -> None:
+    chance = Chance(4)
+    seen = {everyday_tools.everyday_device(chance).source.key for _ in range(2000)}
+    held_out = set(everyday_tools.KEYS) - seen
+    assert len(held_out) >= 10
+    test = Chance(4, "test")
+    assert {everyday_tools.everyday_device(test).source.key for _ in range(500)} == held_out

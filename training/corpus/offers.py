@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -25,7 +26,10 @@ class Offer:
 
     @property
     def thought(self) -> str:
-        values = ", ".join(f"{name} = {value}" for name, value in self.arguments.items())
+        values = ", ".join(
+            f"{name} = {value if isinstance(value, str) else json.dumps(value)}"
+            for name, value in self.arguments.items()
+        )
         return f"The tool {self.tool.name} fits: {values}." if values else f"The tool {self.tool.name} fits."
 
     def call(self) -> Message:

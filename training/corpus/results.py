@@ -46,7 +46,7 @@ def told(result: str) -> str:
     if not text:
         return "Done."
     if text.lower().startswith("error: "):
-        return f"The tool reported an error: {text[len('error: ') :]}."
+        return f"The tool reported an error: {text[len('error: ') :].rstrip('.')}."
     try:
         value = json.loads(text)
     except ValueError:
@@ -68,7 +68,7 @@ def _told_text(text: str) -> str:
 
 def _told_object(value: dict[str, Any]) -> str:
     if isinstance(value.get("error"), str):
-        return f"The tool reported an error: {value['error']}."
+        return f"The tool reported an error: {value['error'].rstrip('.')}."
     parts = []
     for key, part in _leaves(value):
         name = key.replace("_", " ")
