@@ -4,13 +4,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from corpus.chance import Chance, is_held_out
 from corpus.everyday_tools import KINDS, TOOLS, everyday_device, fill, request_gaps
 from corpus.made_tools import calculator
-from corpus.offers import Offer
+from corpus.offers import Device, Offer
+
+
+@dataclass(frozen=True)
+class Link:
+    """A device and the call of it."""
+
+    device: Device
+    offer: Offer
 
 
 @dataclass(frozen=True)
@@ -73,7 +81,7 @@ _SUMS = {
 }  # fmt: skip
 
 
-def chain(chance: Chance) -> tuple[Offer, Offer]:
+def chain(chance: Chance) -> tuple[Link, Link]:
     """The first call with the whole request, and the second call, whose own request is empty."""
     if chance.chance(0.25):
         return _sums(chance)
@@ -102,13 +110,13 @@ def chain(chance: Chance) -> tuple[Offer, Offer]:
         **made.fixed,
         made.link: link,
     }
-    return Offer(one.tool, one.request, one.arguments, result), then.offer(chance, "", wanted)
+    return Link(first, replace(one, result=result)), Link(then, then.offer(chance, "", wanted))
 
 
-def _sums(chance: Chance) -> tuple[Offer, Offer]:
+def _sums(chance: Chance) -> tuple[Link, Link]:
     operations = chance.one(tuple(_SUMS))
     text = chance.mine(_SUMS[operations])
     a, b, c = (chance.number(1, 99) for _ in range(3))
     first, then = (calculator(chance, operation) for operation in operations)
     one = first.offer(text.format(a=a, b=b, c=c), a, b)
-    return one, then.offer("", float(one.result) if "." in one.result else int(one.result), c)
+    return Link(first, one), Link(then, then.offer("", int(one.result), c))

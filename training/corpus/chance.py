@@ -57,7 +57,8 @@ class Chance:
 
     def mine(self, options: Sequence[T]) -> T:
         """One of the options that belong to this split; a test falls back on all where none is held out."""
-        return self.one(_own(tuple(options), self.split == "test"))
+        own: tuple[T, ...] = _own(tuple(options), self.split == "test")
+        return self.one(own)
 
     def draw(self, make: Callable[[], T]) -> T:
         """The first value from ``make`` that belongs to this split."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -230,7 +231,7 @@ class Everyday:
     may: Mapping[str, str]
     asks: tuple[str, ...]
     gives: tuple[str, ...]
-    like: str
+    like: tuple[str, ...]
     general: bool
     computes: bool
 
@@ -240,7 +241,7 @@ def _read() -> dict[str, Everyday]:
     return {
         key: Everyday(
             key, tuple(t["names"]), t["server"], tuple(t["says"]), t["takes"], t.get("may", {}), tuple(t["asks"]),
-            tuple(t["gives"]), t.get("like", key), t.get("general", False), t.get("computes", False),
+            tuple(t["gives"]), tuple(t.get("like", [key])), t.get("general", False), t.get("computes", False),
         )
         for key, t in tables.items()
     }  # fmt: skip
@@ -248,6 +249,20 @@ def _read() -> dict[str, Everyday]:
 
 TOOLS = _read()
 KEYS = tuple(TOOLS)
+
+
+def _topics(most: int = 4) -> dict[str, frozenset[str]]:
+    """The words of each tool's requests that at most ``most`` of the tools have: what it is about."""
+    spoken = {key: frozenset(content_words(" ".join(source.asks))) for key, source in TOOLS.items()}
+    common = Counter(word for found in spoken.values() for word in found)
+    return {key: frozenset(word for word in found if common[word] <= most) for key, found in spoken.items()}
+
+
+def content_words(text: str) -> list[str]:
+    return re.findall(r"[a-z]{3,}", re.sub(r"{\w+}", "", text.lower()))
+
+
+_TOPICS = _topics()
 
 
 @dataclass(frozen=True)
@@ -260,8 +275,15 @@ class EverydayDevice:
 
     @property
     def tags(self) -> frozenset[str]:
-        own = (self.source.like, *self.source.key.split("_"))
-        return frozenset((*own, *OPERATIONS) if self.source.computes else own)
+        return frozenset(self.source.like)
+
+    @property
+    def avoids(self) -> frozenset[str]:
+        words_of_it = self.source.key.split("_")
+        return frozenset((*self.source.like, *words_of_it, *(OPERATIONS if self.source.computes else ())))
+
+    def concerns(self, question: str) -> bool:
+        return not _TOPICS[self.source.key].isdisjoint(content_words(question))
 
     def _fitting(self, chance: Chance) -> str:
         """A request that names only parameters which are listed."""
@@ -398,7 +420,7 @@ def everyday_device(chance: Chance, key: str | None = None, listed: tuple[str, .
 def _kind_written(chance: Chance, kind: str, required: bool) -> str | list[str]:
     """The type as schemas write it: optional ones are a list of types, or behind ``anyOf`` and so "any"."""
     if not required and chance.chance(0.5):
-        return chance.one(([kind, "null"], "any"))
+        return [kind, "null"] if chance.chance(0.5) else "any"
     return chance.one(("integer", "number")) if kind == "integer" else kind
 
 

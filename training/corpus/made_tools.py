@@ -91,6 +91,13 @@ class MadeDevice:
     def tags(self) -> frozenset[str]:
         return frozenset((self.thing,))
 
+    @property
+    def avoids(self) -> frozenset[str]:
+        return self.tags
+
+    def concerns(self, question: str) -> bool:
+        return self.thing in question.lower()
+
     def ask(self, chance: Chance) -> Offer:
         """A request for it; the parameters are mentioned in any order, the call has the tool's."""
         arguments = {parameter: slot.value(chance) for parameter, slot in self.slots}
@@ -114,6 +121,13 @@ class Calculator:
     @property
     def tags(self) -> frozenset[str]:
         return frozenset((self.operation,))
+
+    @property
+    def avoids(self) -> frozenset[str]:
+        return self.tags
+
+    def concerns(self, question: str) -> bool:
+        return any(letter.isdigit() for letter in question)
 
     def ask(self, chance: Chance) -> Offer:
         make = words.integer if chance.chance(0.8) else words.decimal
@@ -167,7 +181,7 @@ def made_device(chance: Chance) -> MadeDevice:
     verb = action.verb
     names = (f"{verb}_{thing}", f"{verb}_{thing}", f"{thing}_{verb}", f"{verb}{thing.capitalize()}", thing)
     known_by = " and ".join(slots)
-    endings = ("", "", ".", ".", " by its details.", " for the user.")
+    endings: tuple[str, ...] = ("", "", ".", ".", " by its details.", " for the user.")
     if slots:
         endings += (f" by {known_by}.", f" for a given {known_by}.", f" ({known_by}).")
     description = action.description.format(thing) + chance.one(endings)

@@ -50,8 +50,8 @@ def mixed_chat(chance: Chance) -> Dialogue:
 WEIGHTS: tuple[tuple[Maker, float], ...] = (
     (smalltalk, 0.06),
     (candlewick_question, 0.12),
-    (arithmetic, 0.20),
-    (tool_choice, 0.13),
+    (arithmetic, 0.19),
+    (tool_choice, 0.15),
     (tool_answer, 0.06),
     (no_tool, 0.06),
     (two_calls, 0.06),
@@ -59,7 +59,7 @@ WEIGHTS: tuple[tuple[Maker, float], ...] = (
     (again, 0.025),
     (recall, 0.06),
     (outside, 0.05),
-    (word_task, 0.07),
+    (word_task, 0.06),
     (mixed_chat, 0.02),
     (long_chat, 0.06),
 )

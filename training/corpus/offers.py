@@ -44,6 +44,13 @@ class Device(Protocol):
 
     @property
     def tags(self) -> frozenset[str]:
-        """Two tools that share a tag may be taken for each other and are not offered together."""
+        """What the tool is about."""
+
+    @property
+    def avoids(self) -> frozenset[str]:
+        """Tags of tools that may be taken for this one, and so are not offered beside it."""
+
+    def concerns(self, question: str) -> bool:
+        """Whether the tool may be what ``question`` needs; in doubt it may."""
 
     def ask(self, chance: Chance) -> Offer: ...

@@ -6,11 +6,13 @@ Owns how an answer repeats a result. Knows nothing of which tool returned it.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from corpus import words
 from corpus.chance import Chance
 
+Makers = tuple[Callable[[Chance], object], ...]
 _KEYS = (
     "temperature",
     "status",
@@ -113,22 +115,27 @@ def make_result(chance: Chance) -> str:
         text = words.phrase(chance)
         return as_json(chance, {"error": text}) if chance.chance(0.6) else f"Error: {text}"
     if kind < 0.28:
-        return str(chance.one((words.phrase, words.integer, words.decimal))(chance))
+        return str(_value(chance, (words.phrase, words.integer, words.decimal)))
     if kind < 0.34:
         text = f"{words.phrase(chance, 7)} {words.word(chance)}."
         return text[0].upper() + text[1:]
     if kind < 0.39:
         return "\n".join(words.phrase(chance) for _ in range(chance.number(2, 4)))
     if kind < 0.46:
-        maker = chance.one((words.word, words.integer, words.phrase))
+        makers: Makers = (words.word, words.integer, words.phrase)
+        maker = chance.one(makers)
         return as_json(chance, [maker(chance) for _ in range(chance.number(1, 4))])
     return as_json(chance, _object(chance))
 
 
+def _value(chance: Chance, makers: Makers) -> object:
+    return chance.one(makers)(chance)
+
+
 def _object(chance: Chance) -> dict[str, Any]:
-    makers = (words.word, words.word, words.integer, words.integer, words.decimal, words.phrase)
+    makers: Makers = (words.word, words.word, words.integer, words.integer, words.decimal, words.phrase)
     keys = chance.some(_KEYS, chance.number(1, 3))
-    value: dict[str, Any] = {key: chance.one(makers)(chance) for key in keys}
+    value: dict[str, Any] = {key: _value(chance, makers) for key in keys}
     kind = chance.random.random()
     if kind < 0.08:
         value[chance.one(_TRUTHS)] = chance.chance(0.5)

@@ -79,18 +79,18 @@ def make_device(chance: Chance) -> Device:
     return made_device(chance) if kind < 0.5 else everyday_device(chance)
 
 
-def make_devices(chance: Chance, count: int, first: Device | None = None) -> list[Device]:
-    """So many tools, none of which can be taken for another; ``first`` is the first of them."""
-    devices = [first or make_device(chance)]
+def make_devices(chance: Chance, count: int, *first: Device) -> list[Device]:
+    """So many tools, none of which can be taken for another; ``first`` are the first of them."""
+    devices = list(first) or [make_device(chance)]
     while len(devices) < count:
         device = make_device(chance)
-        if not any(device.tags & other.tags or device.tool.name == other.tool.name for other in devices):
+        if not any(_alike(device, other) for other in devices):
             devices.append(device)
     return devices
 
 
-def _distinct(chance: Chance, count: int, first: Device | None = None) -> list[Offer]:
-    return [device.ask(chance) for device in make_devices(chance, count, first)]
+def _alike(one: Device, other: Device) -> bool:
+    return bool(one.tags & other.avoids or other.tags & one.avoids or one.tool.name == other.tool.name)
 
 
 def spoken(chance: Chance, device: Device, offer: Offer) -> str:
@@ -124,7 +124,7 @@ def _answered(offer: Offer) -> list[Message]:
 
 def tool_choice(chance: Chance, first: Device | None = None) -> Dialogue:
     """One request that one of the offered tools serves."""
-    devices = make_devices(chance, chance.number(1, 5), first)
+    devices = make_devices(chance, chance.number(1, 5), *([first] if first else []))
     asked = devices[0]
     if isinstance(asked, EverydayDevice) and asked.source.general and chance.chance(0.5):
         question = outside(chance).messages[0].content
@@ -172,7 +172,11 @@ def talk(chance: Chance, devices: Sequence[Device]) -> Dialogue:
         makers.append(lambda chance: arithmetic(chance))
     if not searches(devices):
         makers += [outside, outside]
-    return chance.one(makers)(chance)
+    while True:
+        made = chance.one(makers)(chance)
+        question = made.messages[0].content
+        if made.ability != "outside its world" or not any(device.concerns(question) for device in devices):
+            return made
 
 
 def no_tool(chance: Chance) -> Dialogue:
@@ -218,18 +222,8 @@ def two_calls(chance: Chance) -> Dialogue:
 def chained_calls(chance: Chance) -> Dialogue:
     """A request of which the second call needs what the first returned; the answer tells the last result."""
     one, then = chains.chain(chance)
-    devices: list[Device] = [_Known(one), _Known(then)]
-    others = [
-        d
-        for d in make_devices(chance, 3)
-        if not computes([d]) and d.tool.name not in (one.tool.name, then.tool.name)
-    ]
-    offered = devices + [
-        other
-        for other in others[: chance.number(0, 2)]
-        if not other.tags & (devices[0].tags | devices[1].tags)
-    ]
-    return _sequence(chance, one.request, [one, then], told(then.result), offered)
+    devices = make_devices(chance, chance.number(2, 4), one.device, then.device)
+    return _sequence(chance, one.offer.request, [one.offer, then.offer], told(then.offer.result), devices)
 
 
 def _sequence(
@@ -244,24 +238,6 @@ def _sequence(
     return Dialogue(
         "two tool calls", tuple(messages[:length]), chance.chance(0.6), _shuffled_tools(chance, devices)
     )
-
-
-class _Known:
-    """A tool that is asked for once and whose request is known."""
-
-    def __init__(self, offer: Offer) -> None:
-        self.offer = offer
-
-    @property
-    def tool(self) -> Tool:
-        return self.offer.tool
-
-    @property
-    def tags(self) -> frozenset[str]:
-        return frozenset(self.offer.tool.name.replace(".", "_").replace("-", "_").lower().split("_"))
-
-    def ask(self, chance: Chance) -> Offer:
-        return self.offer
 
 
 def again(chance: Chance) -> Dialogue:
