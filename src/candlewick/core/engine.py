@@ -219,7 +219,7 @@ class InferenceEngine:
 
     def observe_answers(self, observer: Callable[[Output], None]) -> None:
         """Have ``observer`` called with the last output of every answer, in the engine's thread: it must be quick."""
-        self._thread.on_answer = observer
+        self._thread.observe_answers(observer)
 
     def health(self) -> EngineHealth:
         """Whether the engine takes requests and, if a step failed, the error."""

@@ -204,14 +204,11 @@ def _draw(
     token_ids, logprobs, top_ids, top_logprobs = _kernels.sample_rows(
         logits, list(samplers), allowed, rows=np.array(rows, dtype=np.int32)
     )
-    return [
-        Sample(
-            int(token_id),
-            float(logprob),
-            tuple((int(i), float(value)) for i, value in zip(ids, values, strict=True) if i >= 0),
-        )
-        for token_id, logprob, ids, values in zip(token_ids, logprobs, top_ids, top_logprobs, strict=True)
+    tops = [
+        tuple((token_id, logprob) for token_id, logprob in zip(*row, strict=True) if token_id >= 0)
+        for row in zip(top_ids.tolist(), top_logprobs.tolist(), strict=True)
     ]
+    return list(map(Sample, token_ids.tolist(), logprobs.tolist(), tops))
 
 
 def _draw_alone(
