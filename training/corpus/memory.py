@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from corpus import words
 from corpus.chance import Chance
 from corpus.dialogue import Dialogue, Message
-from corpus.smalltalk import FILLERS
+from corpus.smalltalk import smalltalk
 from corpus.variation import varied
 
 
@@ -83,8 +83,7 @@ def recall(chance: Chance) -> Dialogue:
             acknowledgement(fact, value),
         ]
         for _ in range(chance.number(0, 2) if chance.chance(0.5) else 0):
-            said, replied = chance.one(FILLERS)
-            messages += [Message("user", said), Message("assistant", replied)]
+            messages += smalltalk(chance).messages
     think = chance.chance(0.5)
     if chance.split == "train" and chance.chance(0.15) and messages[-1].thinking:
         return Dialogue("memory", tuple(messages), think)
