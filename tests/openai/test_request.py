@@ -18,6 +18,14 @@ from candlewick.openai.request import REFUSED_FIELDS, ChatCompletionRequest
 MINIMAL: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
 
 
+TOOLS = [{"type": "function", "function": {"name": name}} for name in ("f", "g", "h")]
+
+
+def allowed(mode: str, *names: str) -> dict[str, Any]:
+    tools = [{"type": "function", "function": {"name": name}} for name in names]
+    return {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": tools}}
+
+
 def parse(**fields: Any) -> ChatCompletionRequest:
     return ChatCompletionRequest.parse(MINIMAL | fields)
 
@@ -89,6 +97,37 @@ def test_fields_left_out_keep_the_defaults() -> None:
         ({"reasoning_effort": "huge"}, "reasoning_effort"),
         ({"reasoning_effort": "none", "enable_thinking": True}, "enable_thinking"),
         ({"chat_template_kwargs": {"enable_thinking": "yes"}}, "chat_template_kwargs"),
+        ({"max_thinking_tokens": -1}, "max_thinking_tokens"),
+        ({"context_overflow": "middle"}, "context_overflow"),
+        ({"messages": [{"role": "user", "content": "a", "images": ["x"]}]}, "messages[0].images"),
+        ({"messages": [{"role": "user", "content": "a", "tool_calls": [1]}]}, "messages[0].tool_calls"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "text", "txt": "a"}]}]},
+            "messages[0].content[0].txt",
+        ),
+        (
+            {
+                "messages": [
+                    {"role": "assistant", "tool_calls": [{"function": {"name": "f", "argument": "{}"}}]}
+                ]
+            },
+            "messages[0].tool_calls[0].function.argument",
+        ),
+        (
+            {"tools": [{"type": "function", "function": {"name": "f", "input_schema": {}}}]},
+            "tools[0].function.input_schema",
+        ),
+        ({"tools": [{"type": "function", "name": "f", "parameters": {}}]}, "tools[0].name"),
+        ({"response_format": {"type": "json_object", "schema": {}}}, "response_format.schema"),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {"schema": {}, "strct": True}}},
+            "response_format.json_schema.strct",
+        ),
+        ({"tools": TOOLS, "tool_choice": {"type": "allowed_tools"}}, "tool_choice.allowed_tools.mode"),
+        ({"tools": TOOLS, "tool_choice": allowed("auto")}, "tool_choice.allowed_tools.tools"),
+        ({"tools": TOOLS, "tool_choice": allowed("auto", "f", "x")}, "tool_choice.allowed_tools.tools[1]"),
+        ({"tool_choice": allowed("auto", "f")}, "tool_choice.allowed_tools.tools[0]"),
+        ({"tool_choice": allowed("required", "f")}, "tool_choice"),
     ],
 )
 def test_what_cannot_be_honoured_is_refused_by_name(fields: dict[str, Any], parameter: str) -> None:
@@ -100,6 +139,34 @@ def test_what_cannot_be_honoured_is_refused_by_name(fields: dict[str, Any], para
 def test_a_missing_field_is_named() -> None:
     with pytest.raises(InvalidRequestError, match="'messages' is missing"):
         ChatCompletionRequest.parse({"model": "m"})
+
+
+@pytest.mark.parametrize("mode", ["auto", "required"])
+def test_only_allowed_tools_are_offered(mode: str) -> None:
+    request = parse(tools=TOOLS, tool_choice=allowed(mode, "h", "f"))
+    assert request.chosen_tool() == mode
+    assert request.offered_tools() == [TOOLS[0], TOOLS[2]]
+    assert parse(tools=TOOLS).offered_tools() == TOOLS
+    assert parse(tools=[]).offered_tools() is None
+
+
+def test_extensions_reach_the_sampler() -> None:
+    params = parse(max_thinking_tokens=7, context_overflow="truncate_left").generation_params()
+    assert (params.max_thinking_tokens, params.context_overflow) == (7, "truncate_left")
+
+
+def test_what_clients_send_back_of_answers_is_accepted() -> None:
+    call = {
+        "id": "c", "type": "function", "index": 0, "function": {"name": "f", "arguments": "{}", "parsed_arguments": {}}
+    }  # fmt: skip
+    parse(
+        messages=[
+            {"role": "user", "content": [{"type": "text", "text": "a", "cache_control": {"type": "ephemeral"}}]},
+            {"role": "assistant", "content": None, "refusal": None, "annotations": [], "audio": None, "parsed": None,
+             "function_call": None, "tool_calls": [call], "reasoning_content": "hm", "provider_specific_fields": {}},
+            {"role": "tool", "tool_call_id": "c", "name": "f", "content": "1", "whatever": None},
+        ]
+    )  # fmt: skip
 
 
 def test_harmless_fields_are_accepted() -> None:

@@ -1,5 +1,4 @@
-"""The values of a conversation: messages, tool calls, tools; and reading them from OpenAI's plain
-dictionaries.
+"""The values of a conversation: messages, tool calls, tools; and reading them from OpenAI's plain dictionaries.
 
 Owns what a valid message is. Refuses to know templates, tokens and HTTP.
 """
@@ -93,10 +92,9 @@ def parse_messages(messages: Sequence[Message | Mapping[str, Any]]) -> list[Mess
     """Check a conversation and read it into values.
 
     Args:
-        messages: :class:`Message` values, or dictionaries in the form of OpenAI's Chat Completions. Content
-        is text or
-            a list of text parts, which are joined by newlines. Reasoning is read from ``reasoning_content``
-            or ``reasoning``. Fields without a meaning for the prompt are ignored.
+        messages: :class:`Message` values, or dictionaries in the form of OpenAI's Chat Completions. Content is text or
+            a list of text parts, which are joined by newlines. Reasoning is read from ``reasoning_content`` or
+            ``reasoning``. A refusal is what the assistant said. Fields without a meaning for the prompt are ignored.
 
     Raises:
         InvalidRequestError: the place at fault is named as in ``messages[3].content``.
@@ -161,6 +159,8 @@ def _parse_message(value: object, where: str) -> Message:
             )
     tool_calls = _parse_tool_calls(value.get("tool_calls"), role, f"{where}.tool_calls")
     content = _parse_content(value.get("content"), f"{where}.content")
+    if content is None and role == "assistant":
+        content = _optional_text(value.get("refusal"), f"{where}.refusal")
     if content is None and role != "assistant":
         _refuse(f"{where}.content", None, "text or a list of text parts")
     reasoning = _optional_text(value.get("reasoning_content"), f"{where}.reasoning_content")
@@ -188,13 +188,12 @@ def _parse_content(value: object, where: str) -> str | None:
         part_where = f"{where}[{index}]"
         if not isinstance(part, Mapping):
             _refuse(part_where, part, "a part such as {'type': 'text', 'text': …}")
-        if part.get("type") != "text":
-            _refuse(
-                f"{part_where}.type", part.get("type"), "'text': other kinds of content are not supported"
-            )
-        if not isinstance(part.get("text"), str):
-            _refuse(f"{part_where}.text", part.get("text"), "text")
-        texts.append(part["text"])
+        kind = part.get("type")
+        if kind not in ("text", "refusal"):
+            _refuse(f"{part_where}.type", kind, "'text': other kinds of content are not supported")
+        if not isinstance(part.get(kind), str):
+            _refuse(f"{part_where}.{kind}", part.get(kind), "text")
+        texts.append(part[kind])
     return "\n".join(texts)
 
 

@@ -5,15 +5,13 @@ Owns the state of one answer. Refuses to know engines, templates and the formats
 
 Rules, which hold for any split of the same text:
 
-- A marker that the vocabulary has as a single token counts only when the model generated that token; spelled
-out in
-  other tokens it is text. A marker that the vocabulary lacks counts as text, thinking only at the beginning
-  of an answer (a model may write about ``<think>``).
-- Line breaks right after the beginning and right before the end of thinking are not part of it; line breaks
-after
+- A marker that the vocabulary has as a single token counts only when the model generated that token; spelled out in
+  other tokens it is text. A marker that the vocabulary lacks counts as text, thinking only at the beginning of an
+  answer (a model may write about ``<think>``).
+- Line breaks right after the beginning and right before the end of thinking are not part of it; line breaks after
   thinking or after a call are not part of the answer, nor is white space right before or between calls.
-- Thinking that the prompt has opened starts with its first text or its end marker. - A call that turns out
-malformed, or is cut off, comes back as text, markers and all; if its start was told already,
+- Thinking that the prompt has opened starts with its first text or its end marker.
+- A call that turns out malformed, or is cut off, comes back as text, markers and all; if its start was told already,
   its end never is.
 """
 
@@ -73,7 +71,7 @@ class OutputParser:
         self._spelled = [*(text for text in markers if text not in known), *self._openers]
         self._generated: Counter[str] = (
             Counter()
-        )  # markers whose token came, but whose text is still to be handled
+        )  # markers whose token came and whose text is still to be handled
         self._pending = ""  # text that waits for what follows
         self._space = ""  # white space that may turn out to be nobody's
         self._at_beginning = True  # nothing visible since the start, the last thinking or the last call

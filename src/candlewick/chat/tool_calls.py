@@ -1,6 +1,4 @@
-"""The calls of one answer while they are read: their events, and the text to give back when one turns out
-malformed.
-"""
+"""The calls of one answer while they are read: their events, and the text to give back when one is malformed."""
 
 from __future__ import annotations
 

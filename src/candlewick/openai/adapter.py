@@ -176,7 +176,7 @@ class OpenAIAdapter:
             request.messages,
             params=request.generation_params(),
             thinking=request.thinking(),
-            tools=request.tools or None,
+            tools=request.offered_tools(),
             template_variables=request.template_variables() or None,
             tool_choice=request.chosen_tool(),
             parallel_tool_calls=request.parallel_tool_calls is not False,

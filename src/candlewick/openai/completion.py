@@ -33,6 +33,7 @@ from candlewick.openai.types import (
     CompletionUsage,
     Delta,
     FinishReason,
+    PromptTokensDetails,
     ToolCall,
     TopLogprob,
 )
@@ -65,18 +66,22 @@ class UsageSum:
     @staticmethod
     def total(requests: Iterable[UsageSum]) -> CompletionUsage:
         """The usage of several prompts with all of their choices."""
-        prompt = completion = cached = reasoning = 0
+        prompt = completion = cached = reasoning = truncated = 0
         for request in requests:
             choices = request._choices
             prompt += max((usage.prompt_tokens for usage in choices), default=0)
             completion += sum(usage.completion_tokens for usage in choices)
             cached += min((usage.cached_tokens for usage in choices), default=0)
             reasoning += sum(usage.reasoning_tokens for usage in choices)
+            truncated += max((usage.truncated_tokens for usage in choices), default=0)
+        details: PromptTokensDetails = {"cached_tokens": cached}
+        if truncated:
+            details["truncated_tokens"] = truncated
         return {
             "prompt_tokens": prompt,
             "completion_tokens": completion,
             "total_tokens": prompt + completion,
-            "prompt_tokens_details": {"cached_tokens": cached},
+            "prompt_tokens_details": details,
             "completion_tokens_details": {"reasoning_tokens": reasoning},
         }
 

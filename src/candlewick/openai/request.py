@@ -1,7 +1,8 @@
 """The Chat Completions request: which fields there are, what each may hold, and what they mean to the engine.
 
 Every field is honoured, known to be harmless, or refused by name: nothing that would change the answer is
-dropped silently. Messages and tools are handed on as they came; :mod:`candlewick.chat.messages` reads them.
+dropped silently. Messages and tools are handed on as they came; :mod:`candlewick.chat.messages` reads them, and
+:mod:`candlewick.openai.nested` knows which fields they may have.
 Source: OpenAI's Chat Completions reference (``openai.types.chat.completion_create_params``).
 """
 
@@ -15,6 +16,7 @@ from pydantic import Field
 from candlewick.core.constraint import Constraint
 from candlewick.core.errors import InvalidRequestError
 from candlewick.core.params import MAX_TOP_LOGPROBS, GenerationParams
+from candlewick.openai.nested import check_form, check_messages, check_tools
 from candlewick.openai.sampling import SamplingRequest, StreamOptions
 from candlewick.openai.types import JSONObject
 
@@ -60,6 +62,7 @@ class ChatCompletionRequest(SamplingRequest):
     # Our extensions, named as in other servers of open models.
     enable_thinking: bool | None = None
     chat_template_kwargs: JSONObject | None = None
+    max_thinking_tokens: int | None = None
 
     # Harmless: they name, bill, store or speed up a request, and do not change its answer.
     user: str | None = None
@@ -94,11 +97,14 @@ class ChatCompletionRequest(SamplingRequest):
                 "contradict each other; give one",
                 "max_tokens",
             )
+        check_messages(self.messages)
+        check_tools(self.tools or ())
         self.thinking()
         self.generation_params()
         self.constraint()
         if self.chosen_tool() not in ("auto", "none") and not self.tools:
             raise InvalidRequestError(f"tool_choice {self.tool_choice!r} needs tools", "tool_choice")
+        self.offered_tools()
 
     def generation_params(self) -> GenerationParams:
         """What the sampler is asked for; fields left out keep the library's defaults.
@@ -109,6 +115,7 @@ class ChatCompletionRequest(SamplingRequest):
         return self.sampling(
             max_tokens=self.max_completion_tokens or self.max_tokens,
             logprobs=(self.top_logprobs or 0) if self.logprobs else None,
+            max_thinking_tokens=self.max_thinking_tokens,
         )
 
     def chosen_tool(self) -> str:
@@ -125,15 +132,49 @@ class ChatCompletionRequest(SamplingRequest):
                     "tool_choice",
                 )
             return choice or "auto"
-        function = choice.get("function")
-        name = function.get("name") if isinstance(function, dict) else None
+        if choice.get("type") == "allowed_tools":
+            mode = _object(choice.get("allowed_tools")).get("mode")
+            if mode not in ("auto", "required"):
+                raise InvalidRequestError(
+                    f"tool_choice.allowed_tools.mode must be 'auto' or 'required', got {mode!r:.200}",
+                    "tool_choice.allowed_tools.mode",
+                )
+            return str(mode)
+        name = _object(choice.get("function")).get("name")
         if choice.get("type") != "function" or not isinstance(name, str):
             raise InvalidRequestError(
-                "tool_choice as an object must be {'type': 'function', 'function': {'name': …}}, got "
+                "tool_choice as an object must be {'type': 'function', 'function': {'name': …}} or "
+                "{'type': 'allowed_tools', 'allowed_tools': {'mode': …, 'tools': […]}}, got "
                 f"{choice!r:.200}",
                 "tool_choice",
             )
         return name
+
+    def offered_tools(self) -> list[JSONObject] | None:
+        """The tools that the model is told of: all, or those that ``tool_choice`` allows.
+
+        Raises:
+            InvalidRequestError: it allows one that is not among them, or none.
+        """
+        tools = self.tools or None
+        if not isinstance(self.tool_choice, dict) or self.tool_choice.get("type") != "allowed_tools":
+            return tools
+        allowed = _object(self.tool_choice.get("allowed_tools")).get("tools")
+        where = "tool_choice.allowed_tools.tools"
+        if not isinstance(allowed, list) or not allowed:
+            raise InvalidRequestError(
+                f"{where} must be a list of tools, each by its name, got {allowed!r:.200}", where
+            )
+        names = [_function_name(tool) for tool in allowed]
+        offered = [_function_name(tool) for tool in tools or ()]
+        for index, name in enumerate(names):
+            if name is None or name not in offered:
+                raise InvalidRequestError(
+                    f"{where}[{index}] must be {{'type': 'function', 'function': {{'name': …}}}} with the name of one "
+                    f"of the tools, got {allowed[index]!r:.200}",
+                    f"{where}[{index}]",
+                )
+        return [tool for tool in tools or () if _function_name(tool) in names]
 
     def constraint(self) -> Constraint | None:
         """The form of the answer that ``response_format`` asks for.
@@ -142,6 +183,7 @@ class ChatCompletionRequest(SamplingRequest):
             InvalidRequestError: it is unknown, or has no schema.
         """
         form = self.response_format or {"type": "text"}
+        check_form(form)
         match form.get("type"):
             case "text":
                 return None
@@ -188,3 +230,12 @@ class ChatCompletionRequest(SamplingRequest):
         if self.reasoning_effort not in (None, "none"):
             variables.setdefault("reasoning_effort", self.reasoning_effort)
         return variables
+
+
+def _object(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, dict) else {}
+
+
+def _function_name(tool: object) -> str | None:
+    name = _object(_object(tool).get("function")).get("name")
+    return name if isinstance(name, str) else None

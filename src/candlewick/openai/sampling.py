@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from candlewick.core.errors import InvalidRequestError
-from candlewick.core.params import MAX_CHOICES, GenerationParams
+from candlewick.core.params import MAX_CHOICES, ContextOverflow, GenerationParams
 from candlewick.openai.fields import WireRequest
 
 
@@ -38,6 +38,7 @@ class SamplingRequest(WireRequest):
     repetition_penalty: float | None = None
     stop_token_ids: list[int] | None = None
     ignore_eos: bool | None = None
+    context_overflow: ContextOverflow | None = None
 
     def sampling(self, **others: Any) -> GenerationParams:
         """What the sampler is asked for; fields left out, and ``others`` that are ``None``, keep the library's
@@ -57,6 +58,7 @@ class SamplingRequest(WireRequest):
             "stop": (self.stop,) if isinstance(self.stop, str) else self.stop and tuple(self.stop),
             "stop_token_ids": self.stop_token_ids and tuple(self.stop_token_ids),
             "ignore_eos": self.ignore_eos,
+            "context_overflow": self.context_overflow,
             "logit_bias": self.logit_bias and token_biases(self.logit_bias),
             # The protocol's seeds are signed, ours are not.
             "seed": None if self.seed is None else self.seed % 2**64,

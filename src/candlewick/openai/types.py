@@ -64,6 +64,8 @@ class Choice(TypedDict):
 
 class PromptTokensDetails(TypedDict):
     cached_tokens: int
+    truncated_tokens: NotRequired[int]
+    """Ours: dropped from the prompt's start because ``context_overflow`` allows it; only where there are any."""
 
 
 class CompletionTokensDetails(TypedDict):
