@@ -58,6 +58,7 @@ ABILITIES = (
     Ability("tool call, everyday tools never seen", tools.everyday_tool_choice, 0.93),
     Ability("answer from a tool's result", tools.tool_answer, 0.95),
     Ability("no call when no tool fits", tools.no_tool, 0.90),
+    Ability("no call when there are no tools", tools.without_tools, None),
     Ability("two calls in a row", tools.two_calls, 0.85),
     Ability("the first call feeds the second", tools.chained_calls, None),
     Ability("two values at once, or one more later", tools.again, None),

@@ -14,7 +14,7 @@ from corpus.long_chats import long_chat
 from corpus.memory import recall
 from corpus.outside import outside
 from corpus.smalltalk import smalltalk
-from corpus.tools import again, chained_calls, no_tool, tool_answer, tool_choice, two_calls
+from corpus.tools import again, chained_calls, no_tool, tool_answer, tool_choice, two_calls, without_tools
 from corpus.word_tasks import word_task
 
 Maker = Callable[[Chance], Dialogue]
@@ -57,6 +57,7 @@ WEIGHTS: tuple[tuple[Maker, float], ...] = (
     (two_calls, 0.06),
     (chained_calls, 0.025),
     (again, 0.025),
+    (without_tools, 0.015),
     (recall, 0.06),
     (outside, 0.05),
     (word_task, 0.06),

@@ -12,7 +12,7 @@ ANSWER = 'I am too small to know that. A real model may: load one with LLM("hf:o
 
 SUBJECTS = (
     "the president of France", "the capital of Australia", "the speed of light", "the French Revolution", "quantum physics", "photosynthesis",
-    "the weather", "the news", "black holes", "Shakespeare", "Napoleon", "Albert Einstein", "football", "the stock market", "cooking rice",
+    "black holes", "Shakespeare", "Napoleon", "Albert Einstein", "football", "the stock market", "cooking rice",
     "the Roman Empire", "climate change", "vaccines", "dinosaurs", "the moon landing", "the Pacific Ocean", "jazz music", "chess openings",
     "the Mona Lisa", "Mozart", "the human heart", "volcanoes", "electric cars", "inflation", "the Bible", "Greek mythology", "evolution",
     "World War Two", "the Great Wall", "the Amazon", "penguins", "gravity", "DNA", "the periodic table", "Mount Everest", "tax law",
@@ -21,9 +21,9 @@ SUBJECTS = (
     "the sun", "the moon", "Mars", "Jupiter", "the ocean", "fish", "birds", "cats", "dogs", "horses", "elephants", "lions", "trees", "flowers",
     "bread", "cheese", "tea", "chocolate", "sugar", "salt", "vitamins", "sleep", "sport", "tennis", "swimming", "running", "bicycles", "trains",
     "airplanes", "ships", "bridges", "castles", "kings", "Rome", "Egypt", "China", "India", "Japan", "Brazil", "Canada", "Germany", "Italy",
-    "Russia", "Africa", "Europe", "America", "London", "Paris", "New York", "the weather tomorrow", "rain", "snow", "wind", "fire", "gold",
+    "Russia", "Africa", "Europe", "America", "London", "Paris", "New York", "rain", "snow", "wind", "fire", "gold",
     "iron", "glass", "paper", "oil", "solar power", "nuclear power", "robots", "films", "actors", "novels", "poetry", "painting", "dance",
-    "the piano", "the guitar", "opera", "my horoscope", "tomorrow's news", "the price of gold", "the latest phone", "a good restaurant",
+    "the piano", "the guitar", "opera", "my horoscope", "the price of gold", "the latest phone", "a good restaurant",
     "blood pressure", "the flu", "cancer", "the brain", "memory loss", "bones", "teeth", "skin", "cooking fish", "baking bread", "gardening",
     "the law", "taxes", "mortgages", "insurance", "banks", "bitcoin", "the lottery", "school", "universities", "teachers", "marriage",
     "babies", "grandparents", "holidays", "Christmas", "Easter", "birthdays", "the year 1492", "Columbus", "Caesar", "Einstein's theory",
@@ -37,19 +37,19 @@ _FRAMES = (
     "What is your opinion on {}?", "Write a story about {}.", "Teach me about {}.",
 )  # fmt: skip
 _WHOLE = (
-    "Who is the president of the United States?", "What is the capital of France?", "Who won the last world cup?", "What day is it?",
-    "What time is it?", "How old is the universe?", "Translate good morning into French.", "Write a Python program that sorts a list.",
+    "Who is the president of the United States?", "What is the capital of France?", "Who won the last world cup?",
+    "How old is the universe?", "Write a Python program that sorts a list.",
     "What is the meaning of life?", "How far away is the sun?", "Who wrote Hamlet?", "What is the largest animal?", "Write me a song.",
     "What is the tallest mountain?", "How do I cook pasta?", "What should I eat today?", "Is there life on Mars?", "Who painted the Mona Lisa?",
     "How do I lose weight?", "What is the population of Germany?", "Can you write code?", "Write a sorting function in C.", "Who invented the telephone?",
     "What is the best phone?", "How do planes fly?", "Why is the sky blue?", "What is the boiling point of water?", "When did the war end?",
     "What is the square root of 2?", "Recommend a book.", "Which film should I watch?", "How do I fix my car?", "What causes earthquakes?",
-    "Plan a trip to Japan.", "Write an email to my boss.", "What is the weather like today?", "How tall is the Eiffel Tower?", "Who was Caesar?",
+    "Plan a trip to Japan.", "Write an email to my boss.", "How tall is the Eiffel Tower?", "Who was Caesar?",
     "Who is the king of England?", "What is the capital of Italy?", "What is the capital of Japan?", "Who is the pope?", "What is love?",
-    "What is the news today?", "How deep is the ocean?", "How fast is light?", "What is the currency of Japan?", "Who was the first man on the moon?",
-    "When was Einstein born?", "When does the train leave?", "Where can I buy shoes?", "Is it going to rain?", "What is a good name for a cat?",
+    "How deep is the ocean?", "How fast is light?", "What is the currency of Japan?", "Who was the first man on the moon?",
+    "When was Einstein born?", "When does the train leave?", "Where can I buy shoes?", "What is a good name for a cat?",
     "Write a letter to my mother.", "Write a short story.", "Write a poem for my wife.", "Summarise this article.", "Correct my English.",
-    "Translate this into German.", "How do you say thank you in Japanese?", "Draw me a picture.", "Sing a song.", "Tell me a secret.",
+    "How do you say thank you in Japanese?", "Draw me a picture.", "Sing a song.", "Tell me a secret.",
     "What will happen tomorrow?", "Will I be rich?", "How do I learn the piano?", "How do I get a job?", "How do I bake a cake?",
     "How do I fix a bicycle?", "How do I plant a tree?", "What should I wear today?", "Who will win the election?", "What is a black hole?",
     "What is an atom?", "What is a verb?", "What is the French word for bread?", "Why do birds sing?", "Why do we sleep?", "Why is grass green?",
@@ -61,13 +61,52 @@ _WHOLE = (
     "Give me a recipe for soup.", "What is the distance to the moon?", "Which is the longest river?", "How many countries are there?",
 )  # fmt: skip
 
+_GAPS: dict[str, tuple[str, ...]] = {
+    "verb": ("cook", "paint", "repair", "sell", "buy", "wash", "grow", "draw", "bake", "clean", "fix", "build", "catch", "carry", "feed", "hide", "plant", "sew", "cut", "lift"),
+    "thing": ("a house", "a boat", "a cake", "fish", "rice", "a chair", "my bicycle", "a horse", "tomatoes", "a shirt", "my roof", "a garden", "a violin", "soup", "a dress", "a wall", "my hair", "a kite", "potatoes", "a bridge"),
+    "place": ("France", "Spain", "Norway", "Texas", "China", "Peru", "Kenya", "Berlin", "Madrid", "Oslo", "Chile", "Egypt", "Boston", "Vienna", "Poland", "Cuba", "Rome", "Tokyo", "India", "Greece"),
+    "attribute": ("capital", "population", "currency", "flag", "president", "king", "climate", "history", "language", "area", "largest city", "longest river", "highest mountain", "economy", "national dish"),
+    "person": ("Napoleon", "Mozart", "Einstein", "Shakespeare", "Cleopatra", "Newton", "Picasso", "Gandhi", "Galileo", "Columbus", "Beethoven", "Marie Curie", "Darwin", "Plato", "Elvis", "Lincoln"),
+    "did": ("born", "alive", "famous", "married", "rich", "killed", "crowned", "buried"),
+    "made": ("discovered", "invented", "wrote", "painted", "built", "won", "founded", "designed", "composed", "explored"),
+    "work": ("penicillin", "the telephone", "Hamlet", "the steam engine", "Don Quixote", "the Eiffel Tower", "the radio", "America", "the light bulb", "Faust", "the printing press", "dynamite", "the last race"),
+    "kind": ("poem", "story", "song", "letter", "essay", "speech", "joke book", "recipe", "novel", "review", "rap", "haiku", "limerick", "diary", "script"),
+    "animal": ("elephants", "penguins", "bees", "whales", "ants", "tigers", "bears", "owls", "sharks", "frogs", "wolves", "cows", "snakes", "mice", "spiders"),
+    "does": ("sleep", "eat", "live", "fly", "swim", "dream", "fight", "grow", "sing", "die"),
+    "size": ("tall", "old", "heavy", "big", "far away", "long", "deep", "hot", "cold", "expensive", "dangerous"),
+    "object": ("the moon", "the sun", "Mount Everest", "the Eiffel Tower", "the Nile", "Mars", "the Earth", "a whale", "a car", "the ocean", "the Sahara", "a diamond"),
+    "speech": ("German", "French", "Spanish", "Italian", "Japanese", "Latin", "Greek", "Russian", "Arabic", "Dutch"),
+    "code": ("Python", "Java", "C", "Rust", "JavaScript", "Go", "SQL", "HTML", "Ruby"),
+    "program": ("sorts a list", "adds numbers", "draws a circle", "reads a web page", "plays chess", "finds primes", "prints the time", "sends an email", "reverses a text"),
+}  # fmt: skip
+_PATTERNS = (
+    "How do I {verb} {thing}?", "Can you {verb} {thing}?", "What is the best way to {verb} {thing}?", "Should I {verb} {thing}?", "Where can I {verb} {thing}?",
+    "What is the {attribute} of {place}?", "Tell me the {attribute} of {place}.", "Who is the president of {place}?", "How many people live in {place}?",
+    "Is {place} a good place to live?", "Where is {place}?", "What can I see in {place}?", "How do I get to {place}?", "When was {person} {did}?", "Was {person} {did}?",
+    "Who was {person}?", "What did {person} do?", "Tell me about the life of {person}.", "Who {made} {work}?", "When was {work} made?", "Write a {kind} about {animal}.",
+    "Write me a {kind}.", "Write a {kind} about {place}.", "Can you write a {kind} for {person}?", "How do {animal} {does}?", "Why do {animal} {does}?", "Where do {animal} {does}?",
+    "Do {animal} {does}?", "What do {animal} eat?", "How {size} is {object}?", "Is {object} {size}?", "Why is {object} so {size}?", "Translate {thing} into {speech}.",
+    "How do you say {thing} in {speech}?", "What is {thing} in {speech}?", "Write a {code} program that {program}.", "Can you write {code} that {program}?",
+    "Which is better, {code} or {speech}?", "What is the difference between {animal} and {object}?", "Compare {place} with {object}.", "Plan a holiday in {place}.",
+    "Explain {work} to a child.", "Is it true that {animal} {does} in {place}?", "What happened in {place} last year?", "How much does {thing} cost?", "Who is richer, {person} or {person}?",
+)  # fmt: skip
+
+
+def _question(chance: Chance) -> str:
+    """A question of the patterns; whole questions are held out."""
+    return chance.draw(
+        lambda: chance.one(_PATTERNS).format_map({gap: chance.one(fills) for gap, fills in _GAPS.items()})
+    )
+
 
 def outside(chance: Chance) -> Dialogue:
     """A question nobody taught; subjects, frames and whole questions are held out."""
     kind = chance.random.random()
-    if kind < 0.4:
+    if kind < 0.25:
         question = chance.mine(_WHOLE)
-    elif kind < 0.75:
+    elif kind < 0.5:
+        question = _question(chance)
+    elif kind < 0.8:
         question = chance.mine(_FRAMES).format(chance.mine(SUBJECTS))
     else:
         question = chance.mine(_FRAMES).format(chance.one(("the ", "", "")) + words.phrase(chance, 2))

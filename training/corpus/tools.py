@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (lists read better in long lines)
 """Tool use: choose among one to five offered tools, copy the arguments, read the result, or call none."""
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from corpus.arithmetic import arithmetic
 from corpus.candlewick_questions import candlewick_question
 from corpus.chance import Chance
 from corpus.dialogue import Dialogue, Message, Tool
-from corpus.everyday_tools import EverydayDevice, everyday_device
+from corpus.everyday_tools import KEYS, EverydayDevice, everyday_device
 from corpus.made_tools import Calculator, calculator, made_device
 from corpus.offers import Device, Offer
 from corpus.outside import ANSWER as OUTSIDE_ANSWER
@@ -20,6 +21,13 @@ from corpus.smalltalk import smalltalk
 from corpus.variation import varied
 
 NO_TOOL = "None of my tools can do that."
+NO_TOOLS = "I have no tool for that. Offer me one with tools=[...] and I will call it."
+_KNOWLEDGE = {
+    "search_web", "ask_wikipedia", "calculate", "sum_numbers", "average", "square_root", "power", "calculate_tip", "convert_units",
+    "translate", "detect_language", "define_word", "get_synonyms", "summarize", "get_recipe", "get_user", "get_distance",
+    "get_directions", "find_restaurant", "echo", "reverse_text", "uppercase", "word_count", "letter_count",
+}  # fmt: skip
+"""Tools for what the model may be asked without any tool."""
 
 _OPENINGS = (
     "",
@@ -197,6 +205,17 @@ def no_tool(chance: Chance) -> Dialogue:
     accepted = (NO_TOOL, OUTSIDE_ANSWER)
     return Dialogue(
         "no tool fits", (Message("user", question), answer), think, _shuffled_tools(chance, offered), accepted
+    )
+
+
+def without_tools(chance: Chance) -> Dialogue:
+    """Something is to be done and no tool is there at all."""
+    key = chance.mine([key for key in KEYS if key not in _KNOWLEDGE])
+    device = everyday_device(chance, key)
+    question = spoken(chance, device, device.ask(chance))
+    answer = Message("assistant", NO_TOOLS, "That needs a tool, and I have none.")
+    return Dialogue(
+        "no tools at all", (Message("user", question), answer), chance.chance(0.5), accepted=(OUTSIDE_ANSWER,)
     )
 
 
