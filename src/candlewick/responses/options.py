@@ -58,6 +58,10 @@ class ConversationOptions:
         params, thinking, template_variables: as for ``AsyncLLM.chat``, in every turn.
         transcript: the tokens of an earlier turn to go on from, as for ``AsyncLLM.chat``; later turns go on from
             those before them by themselves.
+        keeps_thinking: go on from earlier answers as they were drawn, thinking included; else the model's template
+            decides, and most leave it out.
+        continues: the id of a stored response, or of a stored conversation, to go on from. The session needs a store.
+        metadata: kept with the response in the store.
         tool_choice, parallel_tool_calls: as for ``AsyncLLM.chat``; a forced call is forced in the first turn
             only, or the model could never answer.
     """
@@ -79,6 +83,9 @@ class ConversationOptions:
     thinking: ThinkingMode = "adaptive"
     template_variables: Mapping[str, Any] | None = None
     transcript: Transcript | None = None
+    keeps_thinking: bool = False
+    continues: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
     tool_choice: str = "auto"
     parallel_tool_calls: bool = True
 

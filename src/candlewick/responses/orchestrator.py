@@ -45,6 +45,9 @@ from candlewick.responses.tools import ExecutableTool, ToolResult
 class Chatting(Protocol):
     """What the loop needs of :class:`~candlewick.chat.llm.AsyncLLM`."""
 
+    @property
+    def model_name(self) -> str: ...
+
     def chat(
         self,
         messages: Sequence[Message],
@@ -179,7 +182,7 @@ class AgentLoop:
         if complete is not None and complete.token_ids:
             given = self._options.transcript
             num_messages = len(self._given) + len(self._new)
-            keeps_thinking = given is not None and given.keeps_thinking
+            keeps_thinking = self._options.keeps_thinking or (given is not None and given.keeps_thinking)
             self._transcript = Transcript(complete.token_ids, num_messages, keeps_thinking)
 
     def _ask(self, toolbox: Toolbox) -> AsyncGenerator[Event, None]:

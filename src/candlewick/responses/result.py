@@ -74,6 +74,8 @@ class ConversationResult:
     usage: Usage = field(default_factory=Usage)
     """All turns together."""
     error: ConversationError | None = None
+    response_id: str | None = None
+    """Under which it is stored, and can be gone on from; ``None`` without a store."""
 
     @property
     def final_message(self) -> Message | None:
@@ -98,4 +100,5 @@ class ConversationResult:
             "turns_taken": self.turns_taken,
             "usage": {**vars(self.usage), "total_tokens": self.usage.total_tokens},
             "error": None if self.error is None else vars(self.error),
+            "response_id": self.response_id,
         }

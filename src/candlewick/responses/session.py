@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from candlewick.chat.llm import LLM
 from candlewick.chat.messages import Message, Tool, parse_messages, parse_tools
@@ -25,6 +25,10 @@ from candlewick.responses.result import ConversationResult
 from candlewick.responses.toolbox import Toolbox
 from candlewick.responses.tools import ExecutableTool
 
+if TYPE_CHECKING:
+    from candlewick.responses.api.library import LibraryStore
+    from candlewick.store import Database
+
 
 class ResponsesSession:
     """A model with tools.
@@ -37,6 +41,9 @@ class ResponsesSession:
     Args:
         llm: an ``AsyncLLM``, which stays the caller's.
         tools: Python functions, or what :func:`~candlewick.responses.functions.function_tool` made of them.
+        store: a :class:`~candlewick.store.Database`, the caller's, in which conversations are kept as responses, those
+            of a server over the same database among them; ``None``: nothing is kept.
+        owner: whose conversations they are in the store. A server without keys calls everybody ``everybody``.
         mcp_servers: servers to connect to, when the session is entered or first used, in that event loop;
             :class:`~candlewick.responses.mcp.servers.MCPServers` are shared with others, and stay the caller's.
 
@@ -50,6 +57,8 @@ class ResponsesSession:
         *,
         tools: Sequence[ExecutableTool | Callable[..., Any]] = (),
         mcp_servers: MCPServers | MCPConfiguration | Sequence[MCPServerConfiguration] = (),
+        store: Database | None = None,
+        owner: str = "everybody",
     ) -> None:
         if isinstance(llm, LLM):
             raise InvalidRequestError("a session needs an AsyncLLM, got an LLM", "llm")
@@ -62,6 +71,11 @@ class ResponsesSession:
             mcp_servers = mcp_servers.servers
         self.servers = mcp_servers if isinstance(mcp_servers, MCPServers) else MCPServers(mcp_servers)
         Toolbox.assemble(self._functions, (), ())
+        self._store: LibraryStore | None = None
+        if store is not None:
+            from candlewick.responses.api.library import LibraryStore
+
+            self._store = LibraryStore(store, owner)
 
     def stream_conversation(
         self,
@@ -79,17 +93,32 @@ class ResponsesSession:
             InvalidRequestError: a message, a tool or an option is wrong; at once, or with the first event.
         """
         options = options or ConversationOptions()
-        parsed = parse_messages(messages)
+        goes_on = options.continues is not None
+        parsed = [] if goes_on and not messages else parse_messages(messages)
         tools = _ConversationTools(self._functions, self.servers, options)
         tools.toolbox()  # names that collide are told at once
+        if goes_on or options.metadata:
+            self._require_store()
 
-        async def work(emit: Emit, is_cancelled: Callable[[], bool]) -> None:
+        async def loop(
+            given: Sequence[Message],
+            options: ConversationOptions,
+            emit: Emit,
+            is_cancelled: Callable[[], bool],
+        ) -> None:
             try:
                 await AgentLoop(
-                    self.llm, parsed, options, lambda: tools.open(emit), tools.toolbox, emit, is_cancelled
+                    self.llm, given, options, lambda: tools.open(emit), tools.toolbox, emit, is_cancelled
                 ).run()
             finally:
                 await tools.close()
+
+        async def work(emit: Emit, is_cancelled: Callable[[], bool]) -> None:
+            if self._store is None:
+                await loop(parsed, options, emit, is_cancelled)
+            else:
+                response = self._store.begin(parsed, options, self._definitions, self.llm.model_name)
+                await response.run(loop, emit, is_cancelled)
 
         return Conversation(work)
 
@@ -100,6 +129,33 @@ class ResponsesSession:
     ) -> ConversationResult:
         """As :meth:`stream_conversation`, to its result."""
         return await self.stream_conversation(messages, options)
+
+    async def new_conversation(self, metadata: Mapping[str, str] | None = None) -> str:
+        """The id of a new conversation in the store: a list of messages that every run with this id under
+        ``ConversationOptions.continues`` reads and adds to.
+
+        Raises:
+            InvalidRequestError: there is no store. StoreError: it fails.
+        """
+        return await self._require_store().new_conversation(metadata or {})
+
+    async def history(self, stored_id: str) -> tuple[Message, ...]:
+        """All messages up to the end of a stored response, or of a stored conversation.
+
+        Raises:
+            NotFoundError: there is none of this id. InvalidRequestError: there is no store, or the response did not
+                come to its end. StoreError: the store fails.
+        """
+        return await self._require_store().history(stored_id, self._definitions)
+
+    @property
+    def _definitions(self) -> list[Tool]:
+        return [tool.definition for tool in self._functions]
+
+    def _require_store(self) -> LibraryStore:
+        if self._store is None:
+            raise InvalidRequestError("give the session a store to keep conversations in", "store")
+        return self._store
 
     async def close(self) -> None:
         """Let go of the servers, if they are its own."""

@@ -91,6 +91,25 @@ async def read_items(value: object, where: str, owner: str, responses: ResponseS
     ]
 
 
+async def find_context(
+    previous_response_id: str | None,
+    conversation_id: str | None,
+    owner: str,
+    responses: ResponseStore,
+    conversations: ConversationStore,
+) -> Context:
+    """What a response goes on from: an earlier one, a conversation, or nothing.
+
+    Raises:
+        NotFoundError: there is no such response or conversation. InvalidRequestError: it did not come to its end.
+    """
+    if previous_response_id is not None:
+        return await responses.context(previous_response_id, owner)
+    if conversation_id is not None:
+        return await conversations.context(conversation_id, owner)
+    return Context()
+
+
 async def prepare(
     request: InputFields,
     owner: str,
@@ -106,13 +125,11 @@ async def prepare(
     """
     tools = read_tools(request.tools, request.tool_choice)
     items = await read_items(request.input, "input", owner, responses)
-    context = Context()
-    if request.previous_response_id is not None and request.previous_response_id in (recent or {}):
-        context = (recent or {})[request.previous_response_id]
-    elif request.previous_response_id is not None:
-        context = await responses.context(request.previous_response_id, owner)
-    elif request.conversation_id is not None:
-        context = await conversations.context(request.conversation_id, owner)
+    previous = request.previous_response_id
+    if previous is not None and previous in (recent or {}):
+        context = (recent or {})[previous]
+    else:
+        context = await find_context(previous, request.conversation_id, owner, responses, conversations)
     prepared = Prepared(request, tools, tuple(items), context)
     if not prepared.dialogue().messages:
         raise InvalidRequestError("there is nothing to answer: give at least one item", "input")

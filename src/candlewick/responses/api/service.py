@@ -27,7 +27,7 @@ from candlewick.responses.api.preparation import (
 from candlewick.responses.api.running import RunningResponse
 from candlewick.responses.api.server_access import ServerAccess
 from candlewick.responses.events import ConversationComplete
-from candlewick.responses.records import Context, ConversationStore, Outcome, ResponseStore, Retention
+from candlewick.responses.records import Context, ConversationStore, Recording, ResponseStore, Retention
 from candlewick.responses.records.response_store import LEASE_SECONDS
 from candlewick.responses.result import ConversationResult
 from candlewick.responses.session import ResponsesSession
@@ -270,13 +270,23 @@ class _Maker:
         generates: bool,
     ) -> None:
         self._models = models
-        self._store = store
         self._access = access
         self._running = running
         self._request = request
         self._prepared = prepared
         self._generates = generates
         self._is_begun = False
+        self._recording = (
+            Recording(
+                store,
+                running.state,
+                running.owner,
+                prepared.input_items,
+                keeps_events=bool(request.stream or request.background),
+            )
+            if request.is_stored
+            else None
+        )
         self._writer = ResponseWriter(
             running.state,
             has_summary=request.wants_summary,
@@ -290,7 +300,9 @@ class _Maker:
         Raises:
             CandlewickError: the request was refused before there was a response.
         """
-        renewing = asyncio.create_task(self._renew()) if self._request.is_stored else None
+        renewing = None
+        if self._recording is not None:
+            renewing = asyncio.create_task(self._recording.renew(self._cancel))
         try:
             if self._request.background:
                 await self._begin()
@@ -336,48 +348,29 @@ class _Maker:
         await self._tell(list(self._writer.write(ConversationComplete(nothing))))
 
     async def _begin(self) -> None:
-        running = self._running
-        if self._request.is_stored and not self._request.background:
-            await self._store.begin(running.state.to_json(), running.owner, self._prepared.input_items)
+        if self._recording is not None and not self._request.background:
+            await self._recording.begin()
         self._is_begun = True
-        running.tell(list(self._writer.begin()))
+        self._running.tell(list(self._writer.begin()))
 
     async def _tell(self, events: list[WireEvent]) -> None:
         """Keep what is done, then tell."""
         if self._running.state.is_final:
             await self._end(events)
             return
-        done = {event["output_index"]: event["item"] for event in events if event["type"] == _ITEM_DONE}
-        if done and self._request.is_stored:
-            await self._store.put_output(self._running.id, done)
+        if self._recording is not None:
+            await self._recording.put(events)
         self._running.tell(events)
 
     async def _end(self, events: list[WireEvent]) -> None:
         running = self._running
-        if self._request.is_stored:
-            keeps_events = self._request.stream or self._request.background
-            outcome = Outcome(
-                response=running.state.to_json(),
-                input_items=self._prepared.input_items,
-                token_ids=self._writer.token_ids,
-                events=[*running.events, *events] if keeps_events else (),
-            )
-            await self._store.finish(outcome)
+        if self._recording is not None:
+            await self._recording.end(self._writer.token_ids, [*running.events, *events])
         items = (*self._prepared.context.items, *self._prepared.input_items, *running.state.output)
         running.context = Context(items, self._writer.token_ids or None)
         running.tell(events)
 
-    async def _renew(self) -> None:
-        """Show that this process lives, and hear whether somebody wants the response cancelled."""
-        while True:
-            await asyncio.sleep(self._store.lease_seconds / 6)
-            try:
-                goes_on = await self._store.renew(self._running.id)
-            except CandlewickError:
-                logger.exception("the lease of %s can't be renewed", self._running.id)
-                continue
-            if not goes_on and self._is_begun:
-                self._running.cancel()
-
-
-_ITEM_DONE = "response.output_item.done"
+    def _cancel(self) -> None:
+        """Somebody wants it cancelled, or has deleted it; before it has begun there is nothing to cancel."""
+        if self._is_begun:
+            self._running.cancel()

@@ -1,4 +1,4 @@
-"""From items to the messages that a model is told; the other way is ``stream.py``.
+"""From items to the messages that a model is told, and back; what a model says becomes items in ``stream.py``.
 
 Owns the meaning of items. Refuses to know where they come from.
 """
@@ -12,7 +12,8 @@ from typing import Any
 from candlewick.chat.messages import Message, Role, ToolCall
 from candlewick.core.errors import InvalidRequestError
 from candlewick.responses.approval import ApprovalAnswer
-from candlewick.responses.wire.items import Item, text_of
+from candlewick.responses.wire.ids import new_id
+from candlewick.responses.wire.items import Item, output_text, text_of
 from candlewick.responses.wire.sealed import unseal
 
 
@@ -54,6 +55,35 @@ def to_dialogue(
         reader.read(item)
     reader.finish()
     return Dialogue(tuple(reader.messages), reader.approvals)
+
+
+def to_items(messages: Iterable[Message]) -> list[Item]:
+    """Messages that somebody gives as items, in their normal form; a message's ``name`` has no place in them."""
+    items: list[Item] = []
+    for message in messages:
+        text = message.content or ""
+        if message.role == "tool":
+            output = {"call_id": message.tool_call_id, "output": text, "status": "completed"}
+            items.append(_item("function_call_output", **output))
+            continue
+        if message.role != "assistant":
+            part = {"type": "input_text", "text": text}
+            items.append(_item("message", role=message.role, content=[part], status="completed"))
+            continue
+        if message.reasoning:
+            thought = {"type": "reasoning_text", "text": message.reasoning}
+            items.append(_item("reasoning", summary=[], content=[thought], status="completed"))
+        if text or not message.tool_calls:
+            parts = [output_text(text)]
+            items.append(_item("message", role="assistant", content=parts, status="completed"))
+        for call in message.tool_calls:
+            made = {"call_id": call.id, "name": call.name, "arguments": call.arguments}
+            items.append(_item("function_call", **made, status="completed"))
+    return items
+
+
+def _item(kind: str, **fields: Any) -> Item:
+    return {"id": new_id(kind), "type": kind, **fields}
 
 
 @dataclass

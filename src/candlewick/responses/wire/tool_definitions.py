@@ -81,7 +81,7 @@ def read_tools(
         kind = tool.get("type")
         if kind == "function":
             functions.append(_function(tool, where))
-            echo.append(_function_echo(functions[-1]))
+            echo.append(function_echo(functions[-1]))
         elif kind == "mcp":
             servers.append(_server(tool, where))
             echo.append(_server_echo(tool))
@@ -122,7 +122,8 @@ def _function(tool: Mapping[str, Any], where: str) -> Tool:
         raise InvalidRequestError(message, path) from None
 
 
-def _function_echo(tool: Tool) -> dict[str, Any]:
+def function_echo(tool: Tool) -> dict[str, Any]:
+    """A function as a response tells it."""
     return {
         "type": "function",
         "name": tool.name,

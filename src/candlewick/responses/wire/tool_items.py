@@ -27,6 +27,8 @@ class ToolItems:
         """Items of calls that run, with their index, by call id."""
         self.approved: set[str] = set()
         """Calls that had to be approved."""
+        self._of_client: set[str] = set()
+        """Calls that were told as the client's."""
 
     def function_call(self, call_id: str, name: str, arguments: str) -> Iterator[WireEvent]:
         """A call that the client runs. It is told when it is whole: half a call must not look like one."""
@@ -38,6 +40,7 @@ class ToolItems:
             "arguments": "",
             "status": "in_progress",
         }
+        self._of_client.add(call_id)
         index, added = self._output.add(item)
         yield added
         yield from self._arguments("function_call", item["id"], index, arguments)
@@ -68,6 +71,8 @@ class ToolItems:
         self._running[call_id] = (index, {**item, "arguments": arguments})
 
     def call_ends(self, call: ExecutedCall) -> Iterator[WireEvent]:
+        if call.call_id in self._of_client:
+            return  # never run, because the answer was cut: that is for the client to say
         if call.call_id not in self._running:
             label = call.server or OWN_LABEL
             yield from self.call_begins(call.call_id, label, call.own_name or call.name, call.arguments)

@@ -1,0 +1,267 @@
+"""Conversations of a library's user in the store: gone on from, cancelled, and told by a server over the same one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("sqlalchemy", reason="needs the store extra")
+
+import httpx
+from scripted_llm import Pause, ScriptedLLM, text_answer, thinking_answer, tool_answer
+
+from candlewick import AsyncLLM
+from candlewick.chat.events import Complete, Error, ResponseToken, Start
+from candlewick.core.batch import BLOCK_SIZE
+from candlewick.core.errors import InvalidRequestError, NotFoundError, PreviousResponseNotFound, StoreError
+from candlewick.core.params import GenerationParams
+from candlewick.core.usage import Usage
+from candlewick.responses import ConversationOptions, ConversationResult, ResponsesSession, function_tool
+from candlewick.responses.records import ResponseStore
+from candlewick.store import Database
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "server"))
+
+QUESTION = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Weather?"}]
+MORE = [{"role": "user", "content": "And tomorrow?"}]
+
+
+def weather(city: str) -> str:
+    """Tell the weather."""
+    return f"rain in {city}"
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    database = Database.open(f"sqlite:///{tmp_path / 'store.db'}")
+    yield database
+    database.close()
+
+
+def in_turns(*answers: Any) -> ScriptedLLM:
+    left = iter(answers)
+    return ScriptedLLM(lambda call: next(left))
+
+
+async def run(session: ResponsesSession, messages: Any, **options: Any) -> ConversationResult:
+    return await session.run_conversation(messages, ConversationOptions(**options))
+
+
+async def served(database: Database, llm: ScriptedLLM) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of a server over the same database."""
+    from candlewick.server import create_app
+    from candlewick.server.model_registry import ModelRegistry
+    from candlewick.server.services import Services
+
+    app = create_app(Services(ModelRegistry.of(llm), database=database))
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost/v1") as client:
+        yield client
+
+
+async def stored(database: Database, result_or_id: Any) -> dict[str, Any]:
+    response_id = getattr(result_or_id, "response_id", result_or_id)
+    return (await ResponseStore(database).get(response_id, "everybody")).response
+
+
+CALL = tool_answer(("c1", "weather", ['{"city": "Ulm"}']))
+
+
+async def test_it_goes_on_from_what_is_stored(database: Database) -> None:
+    llm = in_turns([*thinking_answer(["hm"])[:-1], *CALL[1:]], text_answer("Rain."), text_answer("Sun."))
+    first = await run(ResponsesSession(llm, tools=[weather], store=database), QUESTION)
+    assert (first.text, first.stop_reason) == ("Rain.", "stop")
+    again = ResponsesSession(llm, tools=[weather], store=database)
+    second = await run(again, MORE, continues=first.response_id)
+    told = [(message.role, message.content) for message in llm.calls[2].messages]
+    assert told == [
+        ("system", "Be brief."),
+        ("user", "Weather?"),
+        ("assistant", None),
+        ("tool", "rain in Ulm"),
+        ("assistant", "Rain."),
+        ("user", "And tomorrow?"),
+    ]
+    assert llm.calls[2].messages[2].reasoning == "hm"
+    history = await again.history(str(second.response_id))
+    assert [message.content for message in history[-2:]] == ["And tomorrow?", "Sun."]
+    assert second.to_json()["response_id"] == second.response_id
+
+
+async def test_a_server_tells_the_same_and_goes_on(database: Database) -> None:
+    from strict_wire import check_order, check_response
+
+    llm = in_turns(CALL, text_answer("Rain."), text_answer("Sun."), text_answer("Snow."))
+    session = ResponsesSession(llm, tools=[weather], store=database)
+    first = await run(session, QUESTION, metadata={"by": "me"})
+    async for http in served(database, llm):
+        response = (await http.get(f"responses/{first.response_id}")).json()
+        check_response(response)
+        assert [item["type"] for item in response["output"]] == ["mcp_call", "message"]
+        assert (response["status"], response["metadata"]) == ("completed", {"by": "me"})
+        lines = (await http.get(f"responses/{first.response_id}?stream=true")).text.splitlines()
+        events = [line.removeprefix("data: ") for line in lines if line.startswith("data: {")]
+        check_order([json.loads(event) for event in events])
+        body = {"model": "scripted", "input": "And?", "previous_response_id": first.response_id}
+        second = (await http.post("responses", json=body)).json()
+        assert second["output"][0]["content"][0]["text"] == "Sun."
+        third = await run(session, MORE, continues=second["id"])
+        assert [message.content for message in llm.calls[3].messages][-3:] == [
+            "And?",
+            "Sun.",
+            "And tomorrow?",
+        ]
+        assert (await http.get(f"responses/{third.response_id}")).json()["previous_response_id"] == second[
+            "id"
+        ]
+
+
+async def test_a_conversation_is_added_to(database: Database) -> None:
+    llm = ScriptedLLM(lambda call: text_answer(f"{len(call.messages)}"))
+    session = ResponsesSession(llm, store=database)
+    conversation = await session.new_conversation({"topic": "weather"})
+    for question in ("a", "b"):
+        await run(session, [{"role": "user", "content": question}], continues=conversation)
+    assert [message.content for message in await session.history(conversation)] == ["a", "1", "b", "3"]
+    async for http in served(database, llm):
+        items = (await http.get(f"conversations/{conversation}/items?order=asc")).json()["data"]
+        assert [item["content"][0]["text"] for item in items] == ["a", "1", "b", "3"]
+
+
+async def test_the_next_turn_goes_on_from_the_very_tokens(database: Database) -> None:
+    answer = [Start("a", "m"), ResponseToken("Hi."), Complete("stop", Usage(2, 1), token_ids=(5, 6, 7))]
+    llm = ScriptedLLM(lambda call: answer)
+    first = await run(ResponsesSession(llm, store=database), QUESTION)
+    await run(ResponsesSession(llm, store=database), MORE, continues=first.response_id, keeps_thinking=True)
+    transcript = llm.calls[1].transcript
+    assert transcript is not None
+    assert (transcript.token_ids, transcript.num_messages) == ((5, 6, 7), 3)
+    assert transcript.keeps_thinking
+
+
+async def test_an_approval_is_given_later(database: Database) -> None:
+    llm = in_turns(CALL, text_answer("Rain."), text_answer("Done."))
+    tool = function_tool(weather, needs_approval=True)
+    first = await run(ResponsesSession(llm, tools=[tool], store=database), QUESTION)
+    assert first.stop_reason == "approval"
+    (request,) = first.pending_approvals
+    session = ResponsesSession(llm, tools=[tool], store=database)
+    second = await run(
+        session, [], continues=first.response_id, approvals={request.call_id: request.name == "weather"}
+    )
+    assert (second.text, [call.status for call in second.tool_calls_executed]) == ("Rain.", ["completed"])
+    await run(session, MORE, continues=second.response_id)
+    assert [message.role for message in llm.calls[2].messages] == [
+        "system", "user", "assistant", "tool", "assistant", "user",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("way", ["cancel", "close", "store"])
+async def test_a_cancelled_conversation_is_seen_in_the_store(database: Database, way: str) -> None:
+    llm = ScriptedLLM(lambda call: [Start("a", "m"), ResponseToken("Hel"), Pause()])
+    session = ResponsesSession(llm, store=database)
+    assert session._store is not None
+    session._store.responses.lease_seconds = 6.0  # looked at six times as often
+    conversation = session.stream_conversation(QUESTION)
+    result = None
+    async for event in conversation:
+        if isinstance(event, ResponseToken):
+            (response_id,) = await database.run(
+                lambda connection: list(
+                    connection.exec_driver_sql("SELECT id FROM candlewick_responses").scalars()
+                )
+            )
+            assert (await stored(database, response_id))["status"] == "in_progress"
+            if way == "cancel":
+                conversation.cancel()
+            elif way == "close":
+                break
+            else:
+                async for http in served(database, llm):
+                    assert (await http.post(f"responses/{response_id}/cancel")).status_code == 200
+        result = getattr(event, "result", None)
+    await conversation.aclose()
+    if way != "close":
+        assert result is not None
+        assert (result.stop_reason, result.response_id) == ("cancelled", response_id)
+    response = await stored(database, response_id)
+    assert (response["status"], response["output"][0]["status"]) == ("cancelled", "incomplete")
+    assert llm.running == 0
+
+
+async def test_what_failed_is_seen_in_the_store(database: Database) -> None:
+    llm = ScriptedLLM(lambda call: [Start("a", "m"), ResponseToken("Hel"), Error("broken", "EngineFailed")])
+    result = await run(ResponsesSession(llm, store=database), QUESTION)
+    response = await stored(database, result)
+    assert (result.stop_reason, response["status"], response["error"]["message"]) == (
+        "error",
+        "failed",
+        "broken",
+    )
+
+    def bad(city: str) -> str:
+        raise OSError("no net")
+
+    session = ResponsesSession(in_turns(CALL), tools=[function_tool(bad, name="weather")], store=database)
+    with pytest.raises(OSError, match="no net"):
+        await run(session, QUESTION, raise_tool_errors=True)
+    statuses = await database.run(
+        lambda connection: set(
+            connection.exec_driver_sql("SELECT status FROM candlewick_responses").scalars()
+        )
+    )
+    assert statuses == {"failed"}
+
+
+async def test_a_store_that_fails_stops_the_model(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    llm = ScriptedLLM(lambda call: [Start("a", "m"), ResponseToken("Hel"), Pause()])
+    session = ResponsesSession(llm, store=database)
+
+    async def fail(*args: Any) -> None:
+        raise StoreError("the disk is full")
+
+    monkeypatch.setattr(ResponseStore, "begin", fail)
+    with pytest.raises(StoreError, match="disk is full"):
+        async with asyncio.timeout(20):
+            await run(session, QUESTION)
+    assert llm.running == 0
+
+
+async def test_what_is_not_there_is_refused(database: Database) -> None:
+    llm = ScriptedLLM(lambda call: text_answer("Hi."))
+    for options in ({"continues": "resp_a"}, {"metadata": {"a": "b"}}):
+        with pytest.raises(InvalidRequestError, match="store"):
+            await run(ResponsesSession(llm), QUESTION, **options)
+    session = ResponsesSession(llm, store=database)
+    with pytest.raises(PreviousResponseNotFound):
+        await run(session, MORE, continues="resp_none")
+    with pytest.raises(NotFoundError):
+        await session.history("conv_none")
+    mine = await run(ResponsesSession(llm, store=database, owner="me"), QUESTION)
+    with pytest.raises(NotFoundError):
+        await session.history(str(mine.response_id))
+    call = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
+    with pytest.raises(InvalidRequestError, match="no output"):
+        await run(
+            session,
+            [{"role": "assistant", "content": None, "tool_calls": [call]}, *MORE],
+        )
+
+
+async def test_the_built_in_model_computes_nothing_twice(database: Database) -> None:
+    options = {"params": GenerationParams(max_tokens=24, temperature=0), "keeps_thinking": True}
+    async with AsyncLLM() as llm:
+        first = await run(ResponsesSession(llm, store=database), QUESTION, **options)
+        second = await run(
+            ResponsesSession(llm, store=database), MORE, continues=first.response_id, **options
+        )
+    known = first.usage.prompt_tokens + first.usage.completion_tokens
+    assert second.usage.cached_tokens >= (known - 1) // BLOCK_SIZE * BLOCK_SIZE
