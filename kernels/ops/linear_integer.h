@@ -54,12 +54,12 @@ static inline __attribute__((always_inline)) typename S::Bytes unpack_step(const
     } else {
         I32 value;
         if constexpr (Panel::nibble_bytes > 0) {
-            const I32 line = S::load_int(planes.nibbles + 64 * (Step / 2));
+            const I32 line = S::load_line(planes.nibbles + 64 * (Step / 2));
             value = field<S, 4 * (Step % 2), 0, 0x0f0f0f0fu>(line);
         }
         if constexpr (Panel::pair_bytes > 0) {
             constexpr int to = Panel::nibble_bytes > 0 ? 4 : 0;
-            const I32 line = S::load_int(planes.pairs + 64 * (Step / 4));
+            const I32 line = S::load_line(planes.pairs + 64 * (Step / 4));
             const I32 pair = field<S, 2 * (Step % 4), to, 0x03030303u << to>(line);
             if constexpr (Panel::nibble_bytes > 0)
                 value = S::or_int(value, pair);
@@ -68,7 +68,7 @@ static inline __attribute__((always_inline)) typename S::Bytes unpack_step(const
         }
         if constexpr (Panel::bit_bytes > 0) {
             constexpr int to = Panel::bits - 1;
-            const I32 line = S::load_int(planes.bits + 64 * (Step / 8));
+            const I32 line = S::load_line(planes.bits + 64 * (Step / 8));
             value = S::or_int(value, field<S, Step % 8, to, 0x01010101u << to>(line));
         }
         if constexpr (HasTable<Panel>)
@@ -81,6 +81,13 @@ static inline __attribute__((always_inline)) typename S::Bytes unpack_step(const
 // Formats whose stored bytes reach 128 need the wide product; it may take 128 off by itself.
 template <class Panel>
 constexpr bool is_wide = Panel::bits == 8 || HasTable<Panel>;
+
+// All offsets are powers of two: a shift multiplies by them.
+constexpr int exponent_of(int power_of_two) {
+    int exponent = 0;
+    while (1 << exponent < power_of_two) ++exponent;
+    return exponent;
+}
 
 template <class S, class Panel>
 constexpr int remaining_offset = Panel::offset - (is_wide<Panel> ? S::dot4_wide_offset : 0);
@@ -146,16 +153,17 @@ struct SubBlockScales {
     // The scale of sub-block 4 * vector + I.
     template <int I>
     typename S::Scale scale_of(int vector) const {
-        const I32 v = scale[vector];
-        I32 byte;
-        if constexpr (I == 3)
-            byte = S::template shift_right<24>(v);
-        else if constexpr (I == 0)
-            byte = S::and_int(v, S::set1_int(255));
-        else
-            byte = S::and_int(S::template shift_right<8 * I>(v), S::set1_int(255));
+        I32 byte = scale[vector];
+        if constexpr (I > 0) byte = S::template shift_right<8 * I>(byte);
+        if constexpr (I < 3) byte = S::and_int(byte, S::set1_int(255));
         if constexpr (!has_minimum(Panel::scaling)) byte = S::sub_int(byte, S::set1_int(128));
         return S::as_scale(byte);
+    }
+
+    // All of them one by one, for the loop over sub-blocks.
+    void spread(typename S::Scale (&out)[Panel::num_sub_blocks]) const {
+        for (int v = 0; v < vectors; ++v)
+            unroll<4>([&]<int I>() __attribute__((always_inline)) { out[4 * v + I] = scale_of<I>(v); });
     }
 };
 
@@ -177,56 +185,82 @@ struct SuperBlockFloats {
     }
 };
 
+// The dots of a token with the values of some steps, in as many independent chains as hide the latency of a product.
 template <class S, class Panel, int T>
+struct TileDots {
+    static constexpr int chains = Panel::sub_block == 16 || T > 6 ? 1 : S::dot_chains;
+    typename S::Dots dots[chains][T];
+
+    // Step `Step` of those that are summed before they are added to a total; `q` is the first token's activations of it.
+    template <int Step>
+    void add(typename S::Bytes w, const int8_t* q) {
+        if constexpr (Step < chains)
+            for (int t = 0; t < T; ++t) dots[Step][t] = S::zero_dots();
+        for (int t = 0; t < T; ++t)
+            dots[Step % chains][t] =
+                dot_step<S, Panel>(dots[Step % chains][t], w, q + size_t(t) * activation_record_bytes);
+    }
+    // What `Steps` steps have summed up to.
+    template <int Steps>
+    typename S::Dots sum(int t) const {
+        if constexpr (chains == 2 && Steps > 1)
+            return S::add_int(dots[0][t], dots[1][t]);
+        else
+            return dots[0][t];
+    }
+};
+
+// Brings what of the weights is needed next nearer while a tile works, a few lines after every step.
+template <class S, bool Wanted, int LinesPerTurn>
+static inline __attribute__((always_inline)) void prefetch_lines(const uint8_t* ahead, int step) {
+    if constexpr (Wanted)
+        for (int line = step * LinesPerTurn / 8; line < (step + 1) * LinesPerTurn / 8; ++line)
+            S::prefetch(ahead + 64 * line);
+}
+
+template <class S, class Panel, int T, bool Prefetch>
 static inline __attribute__((always_inline)) void multiply_record_super(const uint8_t* record, const uint8_t* input,
                                                                         typename S::F32 (&acc)[T],
-                                                                        const uint8_t* prefetch) {
+                                                                        const uint8_t* ahead) {
     using I32 = typename S::I32;
     const auto* activation = reinterpret_cast<const SuperActivation*>(input);    // of the tile's tokens, in a row
     const SubBlockScales<S, Panel> scales(record);
+    typename S::Scale scale[Panel::num_sub_blocks];
+    scales.spread(scale);
+    constexpr int turns = Panel::block / 32;    // the planes repeat after 32 values, so that all shifts are constants
     constexpr int steps = Panel::sub_block / 4;
-    constexpr int per_total = steps_per_total<S, Panel>;
-    constexpr int lines = (Panel::record_bytes + 63) / 64;
-    constexpr int lines_per_vector = (lines + Panel::num_sub_blocks / 4 - 1) / (Panel::num_sub_blocks / 4);
+    constexpr int per_total = steps_per_total<S, Panel> < steps ? steps_per_total<S, Panel> : steps;
+    constexpr int lines_per_turn = (Panel::record_bytes + 64 * turns - 1) / (64 * turns);
 
     I32 total[T];
     for (int t = 0; t < T; ++t) total[t] = S::zero_int();
-    // Four sub-blocks a turn: the planes repeat after 32 values, so that all shifts are constants.
-    for (int v = 0; v < Panel::num_sub_blocks / 4; ++v) {
-        const PlaneCursor<Panel> planes(record, 4 * v * Panel::sub_block);
-        const uint8_t* ahead = prefetch + 64 * lines_per_vector * v;
-        unroll<4>([&]<int J>() __attribute__((always_inline)) {
-            const typename S::Scale scale = scales.template scale_of<J>(v);
-            typename S::Dots dots[T];
-            unroll<steps>([&]<int I>() __attribute__((always_inline)) {
-                constexpr int step = J * steps + I;
-                constexpr int first_line = step * lines_per_vector / (4 * steps);
-                if constexpr (first_line != (step + 1) * lines_per_vector / (4 * steps))
-                    S::prefetch(ahead + 64 * first_line);
-                const typename S::Bytes w = unpack_step<S, Panel, step>(planes);
-                if constexpr (I % per_total == 0)
-                    for (int t = 0; t < T; ++t) dots[t] = S::zero_dots();
+    for (int turn = 0; turn < turns; ++turn) {
+        const PlaneCursor<Panel> planes(record, 32 * turn);
+        const int8_t* q = activation->q + 32 * turn;
+        TileDots<S, Panel, T> dots;
+        unroll<8>([&]<int Step>() __attribute__((always_inline)) {
+            prefetch_lines<S, Prefetch, lines_per_turn>(ahead + 64 * lines_per_turn * turn, Step);
+            constexpr int in_sub_block = Step % steps;
+            dots.template add<in_sub_block % per_total>(unpack_step<S, Panel, Step>(planes), q + 4 * Step);
+            if constexpr ((in_sub_block + 1) % per_total == 0 || in_sub_block + 1 == steps) {
+                const typename S::Scale by = scale[turn * (8 / steps) + Step / steps];
                 for (int t = 0; t < T; ++t)
-                    dots[t] = dot_step<S, Panel>(dots[t], w, activation[t].q + 4 * v * Panel::sub_block + 4 * step);
-                if constexpr ((I + 1) % per_total == 0 || I + 1 == steps)
-                    for (int t = 0; t < T; ++t) total[t] = S::add_scaled(total[t], dots[t], scale);
-            });
+                    total[t] = S::add_scaled(total[t], dots.template sum<in_sub_block % per_total + 1>(t), by);
+            }
         });
     }
 
-    I32 minimum[T];
-    for (int t = 0; t < T; ++t) minimum[t] = scales.minimum_of(activation[t]);
-
-    constexpr int offset = remaining_offset<S, Panel>;
     const SuperBlockFloats<S, Panel> floats(record);
+    constexpr int offset = remaining_offset<S, Panel>;
     for (int t = 0; t < T; ++t) {
+        const I32 minimum = scales.minimum_of(activation[t]);
         I32 exact = total[t];
         if constexpr (!has_minimum(Panel::scaling) && offset != 0) {
             // The scales in `minimum` still have their bias of 128.
-            const I32 unbiased = S::sub_int(minimum[t], S::set1_int(128 * activation[t].sum));
-            exact = S::sub_int(exact, S::mul_int(unbiased, S::set1_int(offset)));
+            const I32 unbiased = S::sub_int(minimum, S::template shift_left<7>(S::set1_int(activation[t].sum)));
+            exact = S::sub_int(exact, S::template shift_left<exponent_of(offset)>(unbiased));
         }
-        acc[t] = floats.add_to(acc[t], exact, minimum[t], activation[t].scale);
+        acc[t] = floats.add_to(acc[t], exact, minimum, activation[t].scale);
     }
 }
 
@@ -241,28 +275,28 @@ static inline typename S::F32 half_exponent(const uint8_t* exponents) {
     return S::mul(S::select(S::less(S::to_float(e), S::set1(0.5f)), lowest, power), S::set1(0.5f));
 }
 
-template <class S, class Panel, int T>
+template <class S, class Panel, int T, bool Prefetch>
 static inline __attribute__((always_inline)) void multiply_record_block(const uint8_t* record, const uint8_t* input,
                                                                         int block, typename S::F32 (&acc)[T],
-                                                                        const uint8_t* prefetch) {
+                                                                        const uint8_t* ahead) {
     using I32 = typename S::I32;
     using F32 = typename S::F32;
     const auto* activation = reinterpret_cast<const BlockActivation*>(input);
     constexpr int lines = (Panel::record_bytes + 63) / 64;
-    constexpr int per_total = steps_per_total<S, Panel>;
+    constexpr int per_total = steps_per_total<S, Panel> < 8 ? steps_per_total<S, Panel> : 8;
 
     const PlaneCursor<Panel> planes(record, 0);
+    const int8_t* q = activation->q + 32 * block;
     I32 total[T];
-    typename S::Dots dots[T];
-    for (int t = 0; t < T; ++t) total[t] = S::zero_int();
+    TileDots<S, Panel, T> dots;
     unroll<8>([&]<int Step>() __attribute__((always_inline)) {
-        const typename S::Bytes w = unpack_step<S, Panel, Step>(planes);
-        for (int line = Step * lines / 8; line < (Step + 1) * lines / 8; ++line) S::prefetch(prefetch + 64 * line);
-        if constexpr (Step % per_total == 0)
-            for (int t = 0; t < T; ++t) dots[t] = S::zero_dots();
-        for (int t = 0; t < T; ++t) dots[t] = dot_step<S, Panel>(dots[t], w, activation[t].q + 32 * block + 4 * Step);
+        prefetch_lines<S, Prefetch, lines>(ahead, Step);
+        dots.template add<Step % per_total>(unpack_step<S, Panel, Step>(planes), q + 4 * Step);
         if constexpr ((Step + 1) % per_total == 0 || Step == 7)
-            for (int t = 0; t < T; ++t) total[t] = S::add_dots(total[t], dots[t]);
+            for (int t = 0; t < T; ++t) {
+                const auto sum = dots.template sum<Step % per_total + 1>(t);
+                total[t] = S::add_dots(Step < per_total ? S::zero_int() : total[t], sum);
+            }
     });
 
     F32 d;
@@ -272,14 +306,14 @@ static inline __attribute__((always_inline)) void multiply_record_block(const ui
         d = S::load_half(reinterpret_cast<const uint16_t*>(record + Panel::d_at));
     constexpr int offset = remaining_offset<S, Panel>;
     for (int t = 0; t < T; ++t) {
-        const float scale = activation[t].scale[block];
-        const int32_t sum = activation[t].sum[block];
+        const F32 scale = S::set1(activation[t].scale[block]);
+        const I32 sum = S::set1_int(activation[t].sum[block]);
         I32 exact = total[t];
-        if constexpr (offset != 0) exact = S::sub_int(exact, S::set1_int(offset * sum));
-        acc[t] = S::fma(S::to_float(exact), S::mul(d, S::set1(scale)), acc[t]);
+        if constexpr (offset != 0) exact = S::sub_int(exact, S::template shift_left<exponent_of(offset)>(sum));
+        acc[t] = S::fma(S::to_float(exact), S::mul(d, scale), acc[t]);
         if constexpr (has_minimum(Panel::scaling)) {
             const F32 m = S::load_half(reinterpret_cast<const uint16_t*>(record + Panel::min_at));
-            acc[t] = S::fma(m, S::set1(scale * float(sum)), acc[t]);
+            acc[t] = S::fma(m, S::mul(scale, S::to_float(sum)), acc[t]);
         }
     }
 }
@@ -289,39 +323,42 @@ static inline __attribute__((always_inline)) void multiply_record_block(const ui
 // Super-blocks of k that a tile works through before the next tile takes its turn: their weights stay in L1.
 constexpr int super_blocks_per_chunk = 4;
 
-constexpr size_t prefetch_distance = 7168;    // bytes ahead of the weights in use
+// How far ahead of the weights in use they are prefetched, in bytes. Where several tiles share a chunk, the first tile
+// fetches the next chunk.
+constexpr size_t prefetch_distance = 7168;
 
 // acc[t] += the products of super-blocks [first, last) of a panel with T tokens.
-template <class S, class Panel, int T>
+template <class S, class Panel, int T, bool Prefetch>
 static void multiply_tile(const LinearTask& task, const uint8_t* panel, int token, int first, int last,
-                          float* partial, bool start) {
+                          size_t distance, float* partial) {
     typename S::F32 acc[T];
-    for (int t = 0; t < T; ++t) acc[t] = start ? S::zero() : S::load(partial + 16 * t);
+    for (int t = 0; t < T; ++t) acc[t] = first == 0 ? S::zero() : S::load(partial + 16 * t);
     const size_t stride = size_t(task.input_tokens) * activation_record_bytes;
     const uint8_t* input = task.input + size_t(first) * stride + size_t(token) * activation_record_bytes;
     if constexpr (Panel::k_family) {
         const uint8_t* record = panel + size_t(first) * Panel::record_bytes;
         for (int s = first; s < last; ++s, record += Panel::record_bytes, input += stride)
-            multiply_record_super<S, Panel, T>(record, input, acc, record + prefetch_distance);
+            multiply_record_super<S, Panel, T, Prefetch>(record, input, acc, record + distance);
     } else {
         const int num_blocks = task.columns / 32;
         const uint8_t* record = panel + size_t(first) * 8 * Panel::record_bytes;
         for (int s = first; s < last; ++s, input += stride) {
             const int blocks = num_blocks - 8 * s < 8 ? num_blocks - 8 * s : 8;
             for (int block = 0; block < blocks; ++block, record += Panel::record_bytes)
-                multiply_record_block<S, Panel, T>(record, input, block, acc, record + prefetch_distance);
+                multiply_record_block<S, Panel, T, Prefetch>(record, input, block, acc, record + distance);
         }
     }
     for (int t = 0; t < T; ++t) S::store(partial + 16 * t, acc[t]);
 }
 
-template <class S, class Panel, int T>
+template <class S, class Panel, int T, bool Prefetch>
 static void multiply_tile_of(int tokens, const LinearTask& task, const uint8_t* panel, int token, int first, int last,
-                             float* partial, bool start) {
+                             size_t distance, float* partial) {
     if constexpr (T > 1)
         if (tokens < T)
-            return multiply_tile_of<S, Panel, T - 1>(tokens, task, panel, token, first, last, partial, start);
-    multiply_tile<S, Panel, T>(task, panel, token, first, last, partial, start);
+            return multiply_tile_of<S, Panel, T - 1, Prefetch>(tokens, task, panel, token, first, last, distance,
+                                                               partial);
+    multiply_tile<S, Panel, T, Prefetch>(task, panel, token, first, last, distance, partial);
 }
 
 // Moves 16 results a token from the scratch to their places, adding the bias.
@@ -347,6 +384,8 @@ static void linear_quantised(const LinearTask& task) {
     constexpr int tile = S::max_linear_tile;
     const int super_blocks = (task.columns + super_block - 1) / super_block;
     const int tiles = (task.num_tokens + tile - 1) / tile;
+    const size_t chunk_bytes = size_t(super_blocks_per_chunk) * (super_block / Panel::block) * Panel::record_bytes;
+    const size_t distance = tiles == 1 ? prefetch_distance : chunk_bytes;
     const int chunk = tiles == 1 && S::num_linear_parts == 1 ? super_blocks : super_blocks_per_chunk;
     for (int p = task.first_panel; p < task.first_panel + task.num_panels; ++p) {
         const uint8_t* panel = task.panels + size_t(p) * task.panel_bytes;
@@ -356,8 +395,10 @@ static void linear_quantised(const LinearTask& task) {
                 for (int i = 0; i < tiles; ++i) {    // tiles as equal as they can be
                     const int begin = int(int64_t(task.num_tokens) * i / tiles);
                     const int end = int(int64_t(task.num_tokens) * (i + 1) / tiles);
-                    multiply_tile_of<Part, Panel, tile>(end - begin, task, panel, task.first_token + begin, first,
-                                                        last, task.scratch + 16 * begin, first == 0);
+                    const auto multiply = i == 0 ? multiply_tile_of<Part, Panel, tile, true>
+                                                 : multiply_tile_of<Part, Panel, tile, false>;
+                    multiply(end - begin, task, panel, task.first_token + begin, first, last, distance,
+                             task.scratch + 16 * begin);
                 }
             });
         }

@@ -36,6 +36,13 @@ struct Avx2Half {
     static I32 zero_int() { return _mm256_setzero_si256(); }
     static I32 set1_int(int32_t x) { return _mm256_set1_epi32(x); }
     static I32 load_int(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p) + Half); }
+    static I32 load_line(const void* p) {
+        I32 line = load_int(p);
+#if defined(__GNUC__)
+        asm("" : "+x"(line));
+#endif
+        return line;
+    }
     static I32 add_int(I32 a, I32 b) { return _mm256_add_epi32(a, b); }
     static I32 sub_int(I32 a, I32 b) { return _mm256_sub_epi32(a, b); }
     static I32 mul_int(I32 a, I32 b) { return _mm256_mullo_epi32(a, b); }
@@ -59,6 +66,7 @@ struct Avx2Half {
     using Scale = __m256i;    // 16 bits, twice a lane
     static constexpr int most_dot_steps(int bits) { return 32767 / (2 * 127 * ((1 << bits) - 1)); }
     static constexpr int most_dot_steps_wide = 1;
+    static constexpr int dot_chains = 1;
     static Dots zero_dots() { return _mm256_setzero_si256(); }
     static Scale as_scale(I32 scale) {
         return _mm256_blend_epi16(scale, _mm256_slli_epi32(scale, 16), 0b10101010);
@@ -68,14 +76,14 @@ struct Avx2Half {
         return _mm256_add_epi32(total, _mm256_madd_epi16(dots, scale));
     }
     static Dots dot4(Dots dots, Bytes w, const int8_t* a) {
-        return _mm256_add_epi16(dots, _mm256_maddubs_epi16(w, broadcast(a)));
+        return in_order(_mm256_add_epi16(dots, _mm256_maddubs_epi16(w, broadcast(a))));
     }
     // vpmaddubsw would saturate on large unsigned weights: move the sign of (w - 128) to the activation instead.
     static constexpr int dot4_wide_offset = 128;
     static Dots dot4_wide(Dots dots, Bytes w, const int8_t* a) {
         const __m256i centred = _mm256_xor_si256(w, _mm256_set1_epi8(-128));
-        return _mm256_add_epi16(
-            dots, _mm256_maddubs_epi16(_mm256_abs_epi8(centred), _mm256_sign_epi8(broadcast(a), centred)));
+        return in_order(_mm256_add_epi16(
+            dots, _mm256_maddubs_epi16(_mm256_abs_epi8(centred), _mm256_sign_epi8(broadcast(a), centred))));
     }
     static I32 dot2(I32 sum, I32 w, const int16_t* pair) {
         return _mm256_add_epi32(sum, _mm256_madd_epi16(w, broadcast(pair)));
@@ -94,6 +102,14 @@ struct Avx2Half {
     static void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }
 
   private:
+    // Keeps sums in the order in which they are written. Compilers turn them into trees, whose leaves need more
+    // registers than there are: half of the speed.
+    static Dots in_order(Dots dots) {
+#if defined(__GNUC__)
+        asm volatile("" : "+x"(dots));
+#endif
+        return dots;
+    }
     static __m256i broadcast(const void* four_bytes) {
         int32_t four;
         __builtin_memcpy(&four, four_bytes, 4);

@@ -10,7 +10,7 @@ namespace candlewick {
 struct Avx512 {
     static constexpr const char* name = "avx512";
     static constexpr int lanes = 16;
-    static constexpr int max_linear_tile = 6;
+    static constexpr int max_linear_tile = 8;
     static constexpr int max_attention_rows = 6;
     static constexpr int attention_vectors = 4;
 
@@ -121,17 +121,19 @@ struct Avx512 {
     using Scale = I32;
     static constexpr int most_dot_steps(int) { return 8; }
     static constexpr int most_dot_steps_wide = 8;
+    static constexpr int dot_chains = 2;
     static Dots zero_dots() { return zero_int(); }
     static Scale as_scale(I32 scale) { return scale; }
     static I32 add_dots(I32 total, Dots dots) { return add_int(total, dots); }
     static I32 add_scaled(I32 total, Dots dots, Scale scale) { return add_int(total, mul_int(dots, scale)); }
-    // The broadcast is folded into the instruction by hand: compilers load it into a register of its own.
+    // The broadcast is folded into the instruction by hand: compilers load it into a register of its own. Volatile, so
+    // that the products stay in the order in which they are written: reordered, they need more registers than there are.
     static I32 dot4(I32 sum, Bytes w, const int8_t* a) {
 #if defined(__GNUC__)
         struct Four {
             int8_t byte[4];
         };
-        asm("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(w), "m"(*reinterpret_cast<const Four*>(a)));
+        asm volatile("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(w), "m"(*reinterpret_cast<const Four*>(a)));
         return sum;
 #else
         int32_t four;
@@ -142,13 +144,29 @@ struct Avx512 {
     static constexpr int dot4_wide_offset = 0;
     static I32 dot4_wide(I32 sum, Bytes w, const int8_t* a) { return dot4(sum, w, a); }
     static I32 dot2(I32 sum, I32 w, const int16_t* pair) {
+#if defined(__GNUC__)
+        struct Two {
+            int16_t value[2];
+        };
+        asm("vpdpwssd %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(w), "m"(*reinterpret_cast<const Two*>(pair)));
+        return sum;
+#else
         int32_t both;
         __builtin_memcpy(&both, pair, 4);
         return _mm512_dpwssd_epi32(sum, w, _mm512_set1_epi32(both));
+#endif
     }
 
     // -- unpacking ------------------------------------------------------------------------------------------------
     static Bytes load_bytes(const void* p) { return _mm512_loadu_si512(p); }
+    // A line of which several values are unpacked; compilers would load it again for each.
+    static I32 load_line(const void* p) {
+        I32 line = load_int(p);
+#if defined(__GNUC__)
+        asm("" : "+v"(line));
+#endif
+        return line;
+    }
     static I32 as_int(Bytes a) { return a; }
     static Bytes as_bytes(I32 a) { return a; }
     static Bytes look_up(Bytes index, const uint8_t* table) {

@@ -172,6 +172,7 @@ struct Neon {
         const auto* bytes = static_cast<const uint8_t*>(p);
         return each<I32>([&](int i) { return vreinterpretq_s32_u8(vld1q_u8(bytes + 16 * i)); });
     }
+    static I32 load_line(const void* p) { return load_int(p); }
     static void store_int(void* p, I32 a) {
         auto* bytes = static_cast<uint8_t*>(p);
         for (int i = 0; i < 4; ++i) vst1q_u8(bytes + 16 * i, vreinterpretq_u8_s32(a.part[i]));
@@ -242,6 +243,7 @@ struct Neon {
     using Scale = I32;
     static constexpr int most_dot_steps(int) { return 8; }
     static constexpr int most_dot_steps_wide = 8;
+    static constexpr int dot_chains = 1;
     static Dots zero_dots() { return zero_int(); }
     static Scale as_scale(I32 scale) { return scale; }
     static I32 add_dots(I32 total, Dots dots) { return add_int(total, dots); }

@@ -221,6 +221,7 @@ struct Scalar {
         std::memcpy(out.lane, p, sizeof out.lane);
         return out;
     }
+    static I32 load_line(const void* p) { return load_int(p); }    // planes of weights, used several times
     static void store_int(void* p, I32 a) { std::memcpy(p, a.lane, sizeof a.lane); }
     static I32 add_int(I32 a, I32 b) {
         return each_int([&](int i) { return int32_t(uint32_t(a.lane[i]) + uint32_t(b.lane[i])); });
@@ -279,6 +280,7 @@ struct Scalar {
     using Scale = I32;
     static constexpr int most_dot_steps(int) { return 8; }    // of weights with so many bits, and |a| <= 127
     static constexpr int most_dot_steps_wide = 8;
+    static constexpr int dot_chains = 1;    // how many sums of dots a token has at once: 1 or 2
     static Dots zero_dots() { return zero_int(); }
     static Scale as_scale(I32 scale) { return scale; }    // of at most 8 bits and a sign
     static I32 add_dots(I32 total, Dots dots) { return add_int(total, dots); }
