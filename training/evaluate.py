@@ -55,6 +55,7 @@ ABILITIES = (
     Ability("+ and -, no thinking", _sums("+-", False), None),
     Ability("x of 1 by 2 digits, no thinking", _sums("*", False), None),
     Ability("tool call, made tools", tools.made_tool_choice, 0.93),
+    Ability("tool call, everyday tools in new words", tools.known_tool_choice, 0.93),
     Ability("tool call, everyday tools never seen", tools.everyday_tool_choice, 0.93),
     Ability("answer from a tool's result", tools.tool_answer, 0.95),
     Ability("no call when no tool fits", tools.no_tool, 0.90),
@@ -80,15 +81,16 @@ def is_right(made: Dialogue, reply: Reply) -> bool:
     if wanted or reply.calls:
         return [(name, _json_object(arguments)) for name, arguments in reply.calls] == wanted
     if made.ability in ("addition", "subtraction", "multiplication"):
-        return _last_number(reply.content) == _last_number(expected.content)
+        return _stated_number(reply.content) == _stated_number(expected.content)
     if made.ability == "no tool fits":
-        return True
+        return bool(reply.content)
     return reply.content in (expected.content, *made.accepted)
 
 
-def _last_number(text: str) -> str | None:
-    found = re.findall(r"-?\d+", text)
-    return found[-1] if found else None
+def _stated_number(text: str) -> str | None:
+    """The number that one line ends with; None for anything else."""
+    found = re.fullmatch(r"[^\n]*?(-?\d+)\.?", text)
+    return found[1] if found else None
 
 
 def _json_object(text: str) -> dict[str, Any] | None:

@@ -9,9 +9,9 @@ from dataclasses import replace
 from corpus import chains
 from corpus.arithmetic import arithmetic
 from corpus.candlewick_questions import candlewick_question
-from corpus.chance import Chance
+from corpus.chance import Chance, is_held_out
 from corpus.dialogue import Dialogue, Message, Tool
-from corpus.everyday_tools import KEYS, EverydayDevice, everyday_device
+from corpus.everyday_tools import KEYS, TOOLS, EverydayDevice, everyday_device
 from corpus.made_tools import Calculator, calculator, made_device
 from corpus.offers import Device, Offer
 from corpus.outside import ANSWER as OUTSIDE_ANSWER
@@ -28,6 +28,9 @@ _KNOWLEDGE = {
     "get_directions", "find_restaurant", "echo", "reverse_text", "uppercase", "word_count", "letter_count",
 }  # fmt: skip
 """Tools for what the model may be asked without any tool."""
+_ASKED_IN_NEW_WORDS = tuple(
+    key for key, source in TOOLS.items() if not is_held_out(key) and any(map(is_held_out, source.asks))
+)
 
 _OPENINGS = (
     "",
@@ -154,6 +157,11 @@ def made_tool_choice(chance: Chance) -> Dialogue:
 def everyday_tool_choice(chance: Chance) -> Dialogue:
     """The same, where the right tool is as people write them."""
     return tool_choice(chance, everyday_device(chance))
+
+
+def known_tool_choice(chance: Chance) -> Dialogue:
+    """The same, where the right tool is one of training's; in the test split the request's words are held out."""
+    return tool_choice(chance, everyday_device(chance, chance.one(_ASKED_IN_NEW_WORDS)))
 
 
 def tool_answer(chance: Chance) -> Dialogue:
