@@ -26,7 +26,7 @@ from train import RUNS
 
 NAME = "Candlewick Tiny"
 DESCRIPTION = (
-    "A very small model (3 million parameters) made to show Candlewick with nothing downloaded: it does "
+    "A very small model (4 million parameters) made to show Candlewick with nothing downloaded: it does "
     "small arithmetic, calls tools, answers questions about Candlewick, and knows nothing else of the world."
 )
 
