@@ -22,6 +22,7 @@ _PLACE = re.compile(r"(\$(?:name|arguments|key|value))")
 # What a schema of a plain text may say: the text has no quotes, so JSON's rules for strings don't apply to it.
 _TEXT_KEYWORDS = frozenset({"type", "enum", "const", "minLength", "maxLength"})
 _REFERENCE_KEYWORDS = ("$defs", "definitions")
+_CALLABLE_NAME = re.compile(r"[\w./:-]+", re.ASCII)
 _SHORT_TEXT = "[^<\\r\\n]"
 _TAG = re.compile("<[^>]*>")
 # Python reads a JSON string as it is meant if it has no other escapes than these.
@@ -119,7 +120,10 @@ def _call(syntax: CallSyntax, tool: Tool, rules: GrammarRules, is_strict: bool) 
     elif syntax.arguments == "text":
         arguments = rules.rule(_each_argument(syntax, tool, schema, rules))
     else:
-        _require_identifier(tool.name, "name", tool)
+        if not _CALLABLE_NAME.fullmatch(tool.name):
+            raise _refusal(
+                tool, "its name can't stand before a parenthesis, as calls are written by this model"
+            )
         arguments = _keyword_arguments(tool, schema, rules)
     return _filled(syntax.call, rules, {"$name": _name_in(syntax.call, tool.name), "$arguments": arguments})
 
@@ -192,7 +196,10 @@ def _keyword_arguments(tool: Tool, schema: Mapping[str, Any], rules: GrammarRule
     """``a=1, b="x"``, in the schema's order; JSON's values are read as Python's."""
     after = first = rules.rule('""')
     for key, value_schema, is_required in reversed(_properties(schema, tool)):
-        _require_identifier(key, "argument", tool)
+        if not key.isidentifier() or not key.isascii() or keyword.iskeyword(key):
+            raise _refusal(
+                tool, f"the argument {key!r} is no name in Python, in which this model writes its calls"
+            )
         value = rules.part(_json_of(value_schema, schema, options=_PYTHON_JSON))
         argument = f"{text_expression(key + '=')} {value}"
         written = [f"{argument} {after}"]
@@ -233,13 +240,6 @@ def _require_followable(schema: Mapping[str, Any], tool: Tool) -> None:
         require_followable(Constraint.json_schema(schema))
     except InvalidRequestError as error:
         raise _refusal(tool, str(error)) from None
-
-
-def _require_identifier(text: str, what: str, tool: Tool) -> None:
-    if not text.isidentifier() or not text.isascii() or keyword.iskeyword(text):
-        raise _refusal(
-            tool, f"the {what} {text!r} is no name in Python, in which this model writes its calls"
-        )
 
 
 def _refusal(tool: Tool, reason: str) -> InvalidRequestError:

@@ -197,10 +197,11 @@ class OutputParser:
     def _open(self, tool_format: ToolFormat, opening: str) -> None:
         reader = tool_format.read(self._calls, self._tools)
         next(reader)
-        self._region = CallRegion(reader, opening, self._space)
+        self._region = CallRegion(reader, opening, self._space, tool_format.heads)
         self._space = ""
-        if opening in self._openers:
-            reader.send(opening)
+        if opening in self._openers or opening in tool_format.heads:
+            for char in opening:
+                reader.send(char)
 
     def _feed_pending(self, region: CallRegion) -> None:
         text, self._pending = self._pending, ""
@@ -213,7 +214,7 @@ class OutputParser:
     def _feed(self, region: CallRegion, char: str) -> None:
         """Give a region the next character, or ``""`` at the end of the answer."""
         region.raw += char
-        num_ended = self._calls.num_ended
+        num_ended, num_passed = self._calls.num_ended, self._calls.num_passed
         try:
             region.reader.send(char)
         except StopIteration:
@@ -221,7 +222,8 @@ class OutputParser:
         except MalformedCallError:
             self._close(region, is_sound=False)
         else:
-            if self._calls.num_ended > num_ended:
+            has_call = region.has_call or self._calls.num_ended > num_ended
+            if has_call and self._calls.num_passed > num_passed:
                 self._forget(region)
             if not char:
                 self._close(region, is_sound=False)
@@ -239,10 +241,12 @@ class OutputParser:
         if is_sound:
             self._forget(region)
             return
-        # What opened the region is text; what followed may yet hold a call.
+        # What opened the region is text; what followed may yet hold a call, but not the one that just failed.
+        before, head, rest = region.raw.partition(region.head) if region.head else ("", "", region.raw)
+        self._generated[head] = max(0, self._generated[head] - 1)
         self._space = region.space
-        self._show(region.opening)
-        self._pending = region.raw + self._pending
+        self._show(region.opening + before + head)
+        self._pending = rest + self._pending
 
 
 def merge_events(events: Iterable[Event]) -> list[Event]:

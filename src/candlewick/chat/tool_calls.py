@@ -23,6 +23,7 @@ class ToolCallEvents:
 
     def __init__(self, events: list[Event], choice: int, new_id: Callable[[], str]) -> None:
         self.num_ended = 0
+        self.num_passed = 0  # times that the text so far was said to be done with
         self._events = events
         self._choice = choice
         self._new_id = new_id
@@ -56,6 +57,11 @@ class ToolCallEvents:
             ToolCallEnd(self._num_started - 1, self._id, self._name, arguments, choice=self._choice)
         )
         self.num_ended += 1
+        self.num_passed += 1
+
+    def passed(self) -> None:
+        """What was read so far belongs to the calls before it, whatever comes next."""
+        self.num_passed += 1
 
 
 @dataclass
@@ -67,12 +73,19 @@ class CallRegion:
     """What opened the region, until a call is whole."""
     space: str
     """White space that stood before it, until a call is whole."""
+    heads: tuple[str, ...] = ()
+    """The format's ``heads``: what a call may begin with, inside of a region or without it."""
     raw: str = ""
     """What came since, or since the last whole call."""
 
     @property
     def has_call(self) -> bool:
         return not self.opening
+
+    @property
+    def head(self) -> str:
+        """The head that it began with."""
+        return next((head for head in self.heads if self.raw.lstrip().startswith(head)), "")
 
     def forget(self) -> str:
         """A call is whole: what stands for it is no longer needed, and returned."""

@@ -20,6 +20,7 @@ from candlewick.chat.tool_parsers.tool_format import (
     Scan,
     ToolFormat,
     finish_text,
+    pass_text,
     read_until,
     scan_space,
     scan_text,
@@ -59,12 +60,13 @@ def _read_call(char: str, sink: CallSink) -> Scan:
     char = yield from scan_space((yield from scan_object(char, sink.arguments, sink.end)))
     if is_fenced and char:
         char = yield from scan_space((yield from scan_text(char, "```")))
-    return (yield from scan_text(char, _CALL_END)) if char else char
+    return (yield from pass_text(char, _CALL_END, sink)) if char else char
 
 
 FORMAT = ToolFormat(
     name="deepseek",
-    markers=(_BEGIN,),
+    markers=(_BEGIN, f"<｜{_CALL_BEGIN}"),
+    heads=(f"<｜{_CALL_BEGIN}",),  # models leave out what should stand before it
     read=_read,
     signs=(_BEGIN,),
     tokens=(_BEGIN,),

@@ -15,6 +15,7 @@ from candlewick.chat.messages import Tool
 from candlewick.chat.tool_parsers.call_syntax import CallSyntax
 from candlewick.chat.tool_parsers.json_text import is_scalar, scan_string
 from candlewick.chat.tool_parsers.tool_format import (
+    SPACE,
     CallReader,
     CallSink,
     MalformedCallError,
@@ -84,10 +85,7 @@ def _read_value(char: str, quote: str, into: list[str], depth: int) -> Scan:
     if depth > _MAX_DEPTH:
         raise MalformedCallError(f"nested more than {_MAX_DEPTH} levels deep")
     if char == quote[0]:
-        found: list[str] = []
-        char = yield from read_until((yield from scan_text(char, quote)), quote, found)
-        into.append(json.dumps(found[0], ensure_ascii=False))
-        return char
+        return (yield from _read_quoted((yield from scan_text(char, quote)), quote, into))
     if char in ("{", "["):
         return (yield from _read_items(char, quote, into, depth))
     if char == '"':
@@ -101,6 +99,25 @@ def _read_value(char: str, quote: str, into: list[str], depth: int) -> Scan:
         char = yield
     into.append(_json_word(word))
     return char
+
+
+def _read_quoted(char: str, quote: str, into: list[str]) -> Scan:
+    """Read text up to the quote that ends it. Models write that quote for those within the text, too: it ends a value
+    only where the next value, or the end of them all, comes after it.
+    """
+    text = ""
+    while True:
+        found: list[str] = []
+        char = yield from read_until(char, quote, found)
+        text += found[0]
+        space = ""
+        while char and char in SPACE:
+            space += char
+            char = yield
+        if not char or char in ",}]":
+            into.append(json.dumps(text, ensure_ascii=False))
+            return char
+        text += ('"' if '"' in quote else quote) + space
 
 
 def _read_items(char: str, quote: str, into: list[str], depth: int) -> Scan:

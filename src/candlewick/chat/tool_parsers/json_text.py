@@ -26,7 +26,7 @@ _NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][-+]?\d+)?", re.ASCII)
 _WORDS = frozenset({"true", "false", "null"})
 _HEX = frozenset("0123456789abcdefABCDEF")
 _SCALAR = frozenset("abcdefghijklmnopqrstuvwxyzE0123456789+-.")
-_NAME_KEYS = frozenset({"name"})
+_NAME_KEYS = frozenset({"name", "function"})
 _ARGUMENT_KEYS = frozenset({"arguments", "parameters"})
 
 
@@ -149,7 +149,8 @@ def read_call(char: str, sink: CallSink, names: frozenset[str] | None = None) ->
             raise MalformedCallError("expected ':' after a key")
         char = yield from scan_space((yield))
         key = json.loads("".join(key_text))
-        if key in _NAME_KEYS and name is None:
+        # Llama 3 writes "function" for "name" now and then; where that is an object it is something else.
+        if key in _NAME_KEYS and name is None and (key == "name" or char == '"'):
             name_text: list[str] = []
             char = yield from scan_string(char, name_text.append)
             name = json.loads("".join(name_text))
@@ -162,7 +163,7 @@ def read_call(char: str, sink: CallSink, names: frozenset[str] | None = None) ->
             has_arguments = True
             waiting = []
             char = yield from read_arguments(char, waiting.append if name is None else sink.arguments)
-        elif key in _NAME_KEYS | _ARGUMENT_KEYS:
+        elif key == "name" or key in _ARGUMENT_KEYS:
             raise MalformedCallError(f"{key!r} stands twice")
         else:
             char = yield from scan_value(char, _nothing)
@@ -219,6 +220,7 @@ def read_calls(char: str, sink: CallSink) -> Scan:
             char = yield from scan_space((yield))
         elif char != "]":
             raise MalformedCallError("expected ',' or ']'")
+    sink.passed()
     return (yield)
 
 

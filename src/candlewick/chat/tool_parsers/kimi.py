@@ -1,5 +1,7 @@
 """Kimi K2's calls, each headed by an id that holds the name: ``functions.name:0``.
 
+Clients that allow only some letters in ids give them back as ``functions_name_0``; then the model writes them so too.
+
 ::
 
     <|tool_calls_section_begin|>
@@ -22,6 +24,7 @@ from candlewick.chat.tool_parsers.tool_format import (
     Scan,
     ToolFormat,
     finish_text,
+    pass_text,
     read_until,
     scan_space,
     scan_text,
@@ -33,6 +36,7 @@ _CALL_BEGIN = "tool_call_begin|>"
 _ARGUMENTS = "<|tool_call_argument_begin|>"
 _CALL_END = "<|tool_call_end|>"
 _ID = re.compile(r"(?:functions\.)?(.+?)(?::\d+)?")
+_ALTERED_ID = r"(?:functions[._]?)?{}[:_]?\d*"
 
 
 def _read(sink: CallSink, tools: Sequence[Tool]) -> CallReader:
@@ -44,18 +48,27 @@ def _read(sink: CallSink, tools: Sequence[Tool]) -> CallReader:
             yield from finish_text(char, _END.removeprefix("tool_call"))
             return
         char = yield from scan_text(char, _CALL_BEGIN.removeprefix("tool_call"))
-        char = yield from scan_space((yield from _read_call(char, sink)))
+        char = yield from scan_space((yield from _read_call(char, sink, tools)))
 
 
-def _read_call(char: str, sink: CallSink) -> Scan:
+def _read_call(char: str, sink: CallSink, tools: Sequence[Tool]) -> Scan:
     found: list[str] = []
     char = yield from scan_space((yield from read_until(char, _ARGUMENTS, found)))
-    match = _ID.fullmatch(found.pop().strip())
-    if match is None or char != "{":
+    name = _name_in(found.pop().strip(), tools)
+    if name is None or char != "{":
         raise MalformedCallError("a call wants a name and an object")
-    sink.start(match[1])
+    sink.start(name)
     char = yield from scan_space((yield from scan_object(char, sink.arguments, sink.end)))
-    return (yield from scan_text(char, _CALL_END)) if char else char
+    return (yield from pass_text(char, _CALL_END, sink)) if char else char
+
+
+def _name_in(call_id: str, tools: Sequence[Tool]) -> str | None:
+    names = {tool.name for tool in tools}
+    match = _ID.fullmatch(call_id)
+    if match is None or match[1] in names:
+        return match[1] if match else None
+    written = [name for name in names if re.fullmatch(_ALTERED_ID.format(re.escape(name)), call_id)]
+    return max(written, key=len, default=match[1])
 
 
 FORMAT = ToolFormat(

@@ -2,13 +2,15 @@
 3.2 and 4).
 
 The code is parsed, never run: calls of offered tools with literal arguments count, anything else is text. A
-call is passed on when its code is whole.
+call is passed on when its code is whole. Tools whose names are none in Python (``search-web``) may be called too.
 """
 
 from __future__ import annotations
 
 import ast
 import json
+import keyword
+import re
 import warnings
 from collections.abc import Sequence
 from typing import ClassVar
@@ -24,6 +26,7 @@ from candlewick.chat.tool_parsers.tool_format import (
 
 _MAX_LENGTH = 100_000
 _QUOTES = ("'", '"')
+_STRING = r"""(?:"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')"""
 
 
 def _read_code_block(sink: CallSink, tools: Sequence[Tool]) -> CallReader:
@@ -32,7 +35,7 @@ def _read_code_block(sink: CallSink, tools: Sequence[Tool]) -> CallReader:
         if not (char := (yield)):
             raise MalformedCallError("'</code>' is missing")
         text += char
-    code = _parse(text.removesuffix("</code>").strip())
+    code = _parse(text.removesuffix("</code>").strip(), tools)
     _report([_expression(statement) for statement in code.body], sink, tools)
 
 
@@ -42,7 +45,7 @@ def _read_list(sink: CallSink, tools: Sequence[Tool]) -> CallReader:
         raise MalformedCallError("expected '['")
     code: list[str] = []
     yield from read_balanced(char, code)
-    statements = _parse(code[0]).body
+    statements = _parse(code[0], tools).body
     expression = _expression(statements[0]) if len(statements) == 1 else None
     if not isinstance(expression, ast.List):
         raise MalformedCallError("expected a list of calls")
@@ -74,7 +77,7 @@ def read_balanced(char: str, into: list[str]) -> CallReader:
 
 def report_method_call(code: str, sink: CallSink, tools: Sequence[Tool]) -> None:
     """Report ``name.call(key=value)``, as Llama 3 calls the tools that it was trained with."""
-    statements = _parse(code).body
+    statements = _parse(code, tools).body
     expression = _expression(statements[0]) if len(statements) == 1 else None
     if not (
         isinstance(expression, ast.Call)
@@ -86,15 +89,33 @@ def report_method_call(code: str, sink: CallSink, tools: Sequence[Tool]) -> None
     _report([expression], sink, tools)
 
 
-def _parse(code: str) -> ast.Module:
+def _parse(code: str, tools: Sequence[Tool]) -> ast.Module:
     if len(code) > _MAX_LENGTH:
         raise MalformedCallError("the code is too long")
+    code = _with_identifiers(code, tools)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a model's odd escapes are no news for our user
             return ast.parse(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise MalformedCallError(f"no Python: {error}") from None
+
+
+def _with_identifiers(code: str, tools: Sequence[Tool]) -> str:
+    """``code`` with the tools called by names that Python has, but not inside of strings."""
+    names = {tool.name: _identifier(tool.name) for tool in tools}
+    odd = sorted((name for name, known in names.items() if name != known), key=len, reverse=True)
+    if not odd:
+        return code
+    called = re.compile(
+        rf"{_STRING}|(?<![\w.-])(?P<name>{'|'.join(map(re.escape, odd))})(?=\s*\(|\.call\()", re.DOTALL
+    )
+    return called.sub(lambda found: names[found["name"]] if found["name"] else found[0], code)
+
+
+def _identifier(name: str) -> str:
+    """A tool's name in Python: its own if it can be one."""
+    return name if name.isidentifier() and not keyword.iskeyword(name) else f"tool_{name.encode().hex()}"
 
 
 def _expression(statement: ast.stmt) -> ast.expr:
@@ -118,7 +139,7 @@ def _call(expression: ast.expr, tools: Sequence[Tool]) -> tuple[str, str]:
         if expression.func.id == "print" and len(expression.args) == 1 and not expression.keywords:
             return _call(expression.args[0], tools)  # models print what a tool returns
         for tool in tools:
-            if tool.name == expression.func.id:
+            if _identifier(tool.name) == expression.func.id:
                 return tool.name, _arguments(expression, tool)
     raise MalformedCallError(f"no call of a tool: {ast.unparse(expression)[:80]}")
 

@@ -33,12 +33,14 @@ class CallSink(Protocol):
     """Where a reader reports to: ``start``, any number of ``arguments``, ``end``, in this order for every
     call.
 
-    ``end`` is told while the call's last character is at hand, for what comes later is not part of it.
+    ``end`` is told while the call's last character is at hand, for what comes later is not part of it. ``passed`` says
+    so of what stands between calls and behind the last one, where a region may go on or not.
     """
 
     def start(self, name: str) -> None: ...
     def arguments(self, text: str) -> None: ...
     def end(self) -> None: ...
+    def passed(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,8 @@ class ToolFormat:
     """A template that holds all of these teaches this format."""
     tokens: tuple[str, ...] = ()
     """A vocabulary with one of these is a model's that was taught this format."""
+    heads: tuple[str, ...] = ()
+    """Those of ``markers`` that are a part of the call itself: the reader gets them too."""
     openers: str = ""
     """Characters that may begin a region at the beginning of an answer; the reader gets them too."""
     syntaxes: tuple[CallSyntax, ...] = ()
@@ -112,6 +116,13 @@ def finish_text(char: str, text: str) -> CallReader:
             raise MalformedCallError(f"expected {text!r}")
         if index < len(text) - 1:
             char = yield
+
+
+def pass_text(char: str, text: str, sink: CallSink) -> Scan:
+    """Pass over exactly ``text``, which stands behind a call, whatever comes after it."""
+    yield from finish_text(char, text)
+    sink.passed()
+    return (yield)
 
 
 def read_until(char: str, ending: str, into: list[str]) -> Scan:
