@@ -13,6 +13,7 @@ from typing import Any
 from candlewick.responses import MCPServerConfiguration
 
 PROGRAM = str(Path(__file__).parent / "mcp_test_server.py")
+GUARDED_PROGRAM = str(Path(__file__).parent / "oauth_mcp_server.py")
 
 
 def stdio_server(label: str = "local", **options: Any) -> MCPServerConfiguration:
@@ -43,6 +44,24 @@ def http_server(
         else:
             raise AssertionError("the server did not start")
         yield f"http://127.0.0.1:{port}/{'sse' if transport == 'sse' else 'mcp'}", process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@contextmanager
+def guarded_server(lifetime: int, *more: str) -> Iterator[str]:
+    """A server that wants a sign-in, whose tokens live for so many seconds; its URL."""
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, GUARDED_PROGRAM, str(port), str(lifetime), *more],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        assert process.stderr is not None
+        assert any(b"Uvicorn running" in line for line in process.stderr), "the server did not start"
+        yield f"http://127.0.0.1:{port}/mcp"
     finally:
         process.kill()
         process.communicate()

@@ -14,7 +14,7 @@ from candlewick.responses.events import (
     TurnStart,
 )
 from candlewick.responses.functions import function_tool
-from candlewick.responses.mcp import MCPConfiguration, MCPServerConfiguration
+from candlewick.responses.mcp import MCPConfiguration, MCPServerConfiguration, OAuth
 from candlewick.responses.options import ConversationOptions, ServerUse
 from candlewick.responses.result import ConversationError, ConversationResult, ExecutedCall, StopReason
 from candlewick.responses.session import ResponsesSession
@@ -38,6 +38,7 @@ __all__ = [
     "Image",
     "MCPConfiguration",
     "MCPServerConfiguration",
+    "OAuth",
     "ResponsesSession",
     "ServerState",
     "ServerUse",

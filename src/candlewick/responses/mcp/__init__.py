@@ -5,6 +5,7 @@ protocol; it is imported when a server is first connected, for that takes most o
 """
 
 from candlewick.responses.mcp.configuration import MCPConfiguration, MCPServerConfiguration
+from candlewick.responses.mcp.oauth import OAuth
 from candlewick.responses.mcp.servers import MCPServers
 
-__all__ = ["MCPConfiguration", "MCPServerConfiguration", "MCPServers"]
+__all__ = ["MCPConfiguration", "MCPServerConfiguration", "MCPServers", "OAuth"]

@@ -16,6 +16,7 @@ from typing import Any, Literal, NoReturn, Self, get_args
 
 from candlewick.core.errors import InvalidRequestError
 from candlewick.responses.approval import Approval, check_approval
+from candlewick.responses.mcp.oauth import OAuth
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ _TRANSPORT_NAMES: Mapping[str, Transport] = {
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _VARIABLE = re.compile(r"\$\{(?:env:)?(\w+)(?::-([^}]*))?\}")
 _KEYS = {
-    "type", "transport", "command", "args", "env", "cwd", "url", "headers", "bearerToken", "disabled",
+    "type", "transport", "command", "args", "env", "cwd", "url", "headers", "bearerToken", "oauth", "disabled",
     "allowedTools", "requireApproval", "autoApprove", "alwaysAllow", "timeout", "connectTimeout",
 }  # fmt: skip
 
@@ -49,7 +50,8 @@ class MCPServerConfiguration:
         transport: ``None``: ``stdio`` for a command, ``streamable-http`` for a URL; ``sse`` is the older
             transport by URL.
         headers: sent with every request; ``bearer_token`` adds an ``Authorization`` header.
-        auth: an ``httpx2.Auth`` for every request, such as the SDK's OAuth providers.
+        oauth: how to sign in, where the server wants that.
+        auth: an ``httpx2.Auth`` for every request, instead of ``oauth``.
         allowed_tools: names of the tools that may be used, as the server calls them; ``None``: all.
         approval: who must agree before a call, by the server's names; ``None``: it does not say.
         timeout: seconds for one call, where it is less than the conversation's own limit.
@@ -65,6 +67,7 @@ class MCPServerConfiguration:
     transport: Transport | None = None
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     bearer_token: str | None = field(default=None, repr=False)
+    oauth: OAuth | None = None
     auth: Any = field(default=None, repr=False)
     allowed_tools: Collection[str] | None = None
     approval: Approval | None = None
@@ -95,6 +98,8 @@ class MCPServerConfiguration:
         for name, value in (("timeout", self.timeout), ("connect_timeout", self.connect_timeout)):
             if value is not None and not value > 0:
                 _refuse(f"{where}.{name}", value, "more than 0 seconds")
+        if self.oauth is not None and self.url is None:
+            raise InvalidRequestError(f"{where}: only a server with a url can want oauth", f"{where}.oauth")
         if self.approval is not None:
             check_approval(self.approval, f"{where}.approval")
         object.__setattr__(self, "transport", transport)
@@ -184,6 +189,7 @@ def _read_server(label: str, value: Any, where: str) -> MCPServerConfiguration:
         transport=_TRANSPORT_NAMES[named] if named is not None else None,
         headers=_mapping(value.get("headers", {}), f"{where}.headers"),
         bearer_token=_text(value, "bearerToken", where),
+        oauth=_oauth(value.get("oauth"), f"{where}.oauth"),
         allowed_tools=None if allowed is None else frozenset(_texts(allowed, f"{where}.allowedTools")),
         approval=_approval(value, where),
         timeout=_seconds(value, "timeout", where),
@@ -199,6 +205,27 @@ def _approval(value: Mapping[str, Any], where: str) -> Approval | None:
         return required
     exempt = dict.fromkeys(_texts(automatic, f"{where}.autoApprove"), "never")
     return {"*": required if isinstance(required, str) else "always", **exempt}  # type: ignore[dict-item]
+
+
+_OAUTH_KEYS = {"clientId", "clientSecret", "redirectPort"}
+
+
+def _oauth(value: object, where: str) -> OAuth | None:
+    """``true``, or an object that says more."""
+    if value is None or value is False:
+        return None
+    if value is True:
+        return OAuth()
+    if not isinstance(value, Mapping) or not set(value) <= _OAUTH_KEYS:
+        _refuse(where, value, f"true, or an object with {', '.join(sorted(_OAUTH_KEYS))}")
+    port = value.get("redirectPort", 0)
+    if isinstance(port, bool) or not isinstance(port, int):
+        _refuse(f"{where}.redirectPort", port, "a port")
+    return OAuth(
+        client_id=_text(value, "clientId", where),
+        client_secret=_text(value, "clientSecret", where),
+        redirect_port=port,
+    )
 
 
 def _expand(value: Any, variables: Mapping[str, str], where: str) -> Any:

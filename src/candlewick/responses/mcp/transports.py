@@ -16,6 +16,7 @@ from functools import partial
 from typing import IO, TYPE_CHECKING, Any
 
 from candlewick.responses.mcp.configuration import MCPServerConfiguration
+from candlewick.responses.mcp.oauth import oauth_provider
 
 if TYPE_CHECKING:
     import httpx2
@@ -61,7 +62,7 @@ def _sse(configuration: MCPServerConfiguration, complaints: deque[str]) -> Abstr
     return sse_client(
         configuration.url,
         headers=configuration.http_headers,
-        auth=configuration.auth,
+        auth=_auth(configuration),
         httpx_client_factory=partial(_http_client, complaints),
     )
 
@@ -73,9 +74,15 @@ async def _streamable_http(
     from mcp.client.streamable_http import streamable_http_client
 
     assert configuration.url is not None
-    client = _http_client(complaints, headers=configuration.http_headers, auth=configuration.auth)
+    client = _http_client(complaints, headers=configuration.http_headers, auth=_auth(configuration))
     async with client, streamable_http_client(configuration.url, http_client=client) as streams:
         yield streams
+
+
+def _auth(configuration: MCPServerConfiguration) -> Any:
+    if configuration.auth is None and configuration.oauth is not None and configuration.url is not None:
+        return oauth_provider(configuration.url, configuration.oauth)
+    return configuration.auth
 
 
 def _http_client(
