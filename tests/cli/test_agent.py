@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from scripted_llm import ScriptedLLM, text_answer, thinking_answer, tool_answer
 from typer.testing import CliRunner
@@ -19,6 +20,7 @@ from candlewick.cli.agent_chat import Approver
 from candlewick.cli.app import app
 from candlewick.responses import ApprovalRequest
 
+sys.path.append(str(Path(__file__).parents[1] / "responses"))
 SERVER = Path(__file__).parents[1] / "responses" / "mcp_test_server.py"
 
 
@@ -135,3 +137,26 @@ async def test_a_person_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [await approved(name) for name in ("f", "f", "g", "g")] == [True, False, True, True]
     assert len(asked) == 4
     assert asked[0] == 'run f of s with {"x": "�[31m"}? [y]es, [n]o, [a]lways: '
+
+
+def test_a_server_that_wants_a_sign_in(play: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from running_mcp import guarded_server
+
+    opened: list[str] = []
+
+    def browse(address: str) -> bool:
+        opened.append(address)
+        return "close this page" in httpx.get(address, follow_redirects=True).text
+
+    monkeypatch.setattr("webbrowser.open", browse)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with guarded_server(3600) as url:
+        config = tmp_path / "mcp.json"
+        config.write_text(json.dumps({"mcpServers": {"guarded": {"url": url, "oauth": True}}}))
+        for _ in range(2):
+            play(tool_answer(("c1", "whoami", ["{}"])), text_answer("You."))
+            result = CliRunner().invoke(app, ["agent", "Who?", "--yes", "--mcp-config", str(config)])
+            assert (result.exit_code, result.stdout) == (0, "You.\n")
+            assert "← granted" in result.stderr
+    assert len(opened) == 1
+    assert (tmp_path / ".config" / "candlewick" / "mcp_tokens.json").stat().st_mode & 0o777 == 0o600

@@ -14,8 +14,8 @@ from candlewick.cli import loading, options
 from candlewick.cli.agent_chat import AgentChat, Approver
 from candlewick.cli.answer_printer import AnswerPrinter
 from candlewick.cli.asking import generation_params, opening_messages, thinking_mode
+from candlewick.cli.demo_tools import choose_tools
 from candlewick.cli.run import read_question
-from candlewick.cli.tool_demo import choose_tools
 from candlewick.responses.events import ConversationComplete, ConversationEvent
 from candlewick.responses.mcp.configuration import MCPConfiguration
 from candlewick.responses.options import ConversationOptions

@@ -8,17 +8,19 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+import webbrowser
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from candlewick.chat.reasoning import ThinkingMode
-from candlewick.cli.tool_demo import DemoTool
+from candlewick.cli.demo_tools import DemoTool
 from candlewick.core.params import GenerationParams
 from candlewick.responses.approval import ApprovalAnswer, ApprovalRequest
 from candlewick.responses.events import ConversationEvent
-from candlewick.responses.mcp.configuration import MCPConfiguration
+from candlewick.responses.mcp.configuration import MCPConfiguration, MCPServerConfiguration
+from candlewick.responses.mcp.oauth import SIGN_IN_SECONDS
 from candlewick.responses.options import ConversationOptions
 from candlewick.responses.session import ResponsesSession
 
@@ -39,13 +41,10 @@ class AgentChat:
         self._runner = asyncio.Runner()
         self._llm = llm
         self._options = options
-        # A person sits here: what the configuration does not settle is asked.
-        servers = [
-            replace(server, approval="always") if server.approval is None else server
-            for server in configuration.servers
-        ]
         self._session = ResponsesSession(
-            llm, tools=[tool.to_executable() for tool in tools], mcp_servers=servers
+            llm,
+            tools=[tool.to_executable() for tool in tools],
+            mcp_servers=[_attended(server) for server in configuration.servers],
         )
 
     def chat(
@@ -86,6 +85,25 @@ class AgentChat:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _attended(server: MCPServerConfiguration) -> MCPServerConfiguration:
+    """A server where a person sits: what its configuration does not settle is asked, and somebody can sign in."""
+    if server.approval is None:
+        server = replace(server, approval="always")
+    if server.oauth is not None:
+        server = replace(
+            server,
+            oauth=replace(server.oauth, sign_in=_show_sign_in),
+            connect_timeout=max(server.connect_timeout, SIGN_IN_SECONDS),
+        )
+    return server
+
+
+async def _show_sign_in(address: str) -> None:
+    """In the browser, and as text for those who have none here."""
+    print(f"candlewick: sign in at {address}", file=sys.stderr)
+    await asyncio.to_thread(webbrowser.open, address)
 
 
 class Approver:

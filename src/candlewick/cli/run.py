@@ -6,17 +6,22 @@ import os
 import select
 import stat
 import sys
-from contextlib import closing
+from contextlib import ExitStack, closing
 from typing import Annotated, TextIO
 
 import typer
 
 from candlewick.cli import loading, options
+from candlewick.cli.agent_chat import AgentChat
 from candlewick.cli.answer_printer import AnswerPrinter, stats_line
-from candlewick.cli.asking import generation_params, opening_messages, thinking_mode
-from candlewick.cli.tool_demo import choose_tools, converse
+from candlewick.cli.asking import Chatting, generation_params, opening_messages, thinking_mode
+from candlewick.cli.demo_tools import choose_tools
 from candlewick.core.errors import InvalidRequestError
+from candlewick.responses.mcp.configuration import MCPConfiguration
+from candlewick.responses.options import ConversationOptions
 
+MOST_CALLS = 8
+"""Calls of demonstration tools; after them the model gets no tools, so that it must speak."""
 PATIENCE_SECONDS = 2.0
 """How long a silent pipe is waited for before saying so."""
 
@@ -48,12 +53,16 @@ def run(
     question = read_question(prompt, sys.stdin)
     messages = [*opening_messages(system), {"role": "user", "content": question}]
     printer = AnswerPrinter(hide_thinking=hide_thinking)
-    with loading.load_llm(model, threads=threads, context=context) as llm:
+    with ExitStack() as stack:
+        llm: Chatting
         if offered:
-            shown = converse(llm, messages, offered, printer, params=params, thinking=thinking_mode(think))
+            model_with_tools = loading.load_model_for_tools(model, threads=threads, context=context)
+            limits = ConversationOptions(max_tool_calls=MOST_CALLS)
+            llm = stack.enter_context(AgentChat(model_with_tools, MCPConfiguration(), limits, offered))
         else:
-            with closing(llm.chat(messages, params=params, thinking=thinking_mode(think))) as events:
-                shown = printer.show(events)
+            llm = stack.enter_context(loading.load_llm(model, threads=threads, context=context))
+        events = llm.chat(messages, params=params, thinking=thinking_mode(think))
+        shown = printer.show(stack.enter_context(closing(events)))
     if stats and shown.complete is not None:
         printer.note(stats_line(shown.complete))
 

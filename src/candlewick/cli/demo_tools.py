@@ -1,31 +1,22 @@
-"""Three harmless tools and a bounded loop, so that a newcomer sees a model think, call a tool and use its
-result.
+"""Three harmless tools, so that a newcomer sees a model think, call a tool and use its result.
 
-A demonstration, not an agent: tools run in this process, one after the other.
+Refuses to know when they are called: that is the agent loop's.
 """
 
 from __future__ import annotations
 
 import ast
-import json
 import operator
 import random
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from candlewick.chat.events import ToolCallEnd
 from candlewick.chat.messages import Tool
-from candlewick.cli.answer_printer import AnswerPrinter, Shown
-from candlewick.cli.asking import Chatting, Message, Thinking
 from candlewick.core.errors import InvalidRequestError
-from candlewick.core.params import GenerationParams
-from candlewick.responses.tools import ExecutableTool, ToolContext, ToolResult
+from candlewick.responses.tools import ExecutableTool, ToolContext, ToolError, ToolResult
 
-MOST_TURNS = 4
-"""Answers of the model to one question; the last one gets no tools, so that it must speak."""
 MOST_DICE = 100
 LARGEST_NUMBER = 1e15
 
@@ -52,21 +43,17 @@ class DemoTool:
     function: Callable[..., str]
 
     def to_executable(self) -> ExecutableTool:
-        """The same for the agent loop."""
+        """What the agent loop calls; what goes wrong is told to the model in the function's own words."""
 
         async def execute(arguments: Mapping[str, Any], context: ToolContext) -> ToolResult:
-            return ToolResult(text=self.function(**arguments))
+            try:
+                return ToolResult(text=self.function(**arguments))
+            except (TypeError, ValueError, OverflowError) as error:
+                raise ToolError(str(error)) from error
 
-        function = self.to_json()["function"]
-        return ExecutableTool(definition=Tool(**function), execute=execute)
-
-    def to_json(self) -> dict[str, Any]:
-        """OpenAI's form of a tool."""
         parameters = {"type": "object", "properties": self.properties, "required": list(self.required)}
-        return {
-            "type": "function",
-            "function": {"name": self.name, "description": self.description, "parameters": parameters},
-        }
+        definition = Tool(name=self.name, description=self.description, parameters=parameters)
+        return ExecutableTool(definition=definition, execute=execute)
 
 
 def calculate(expression: str) -> str:
@@ -155,39 +142,3 @@ def choose_tools(names: str | None) -> list[DemoTool]:
                 f"there is no tool {name!r}; choose from {', '.join(DEMO_TOOLS)}", "tools"
             )
     return [DEMO_TOOLS[name] for name in dict.fromkeys(wanted)]
-
-
-def call_tool(tools: Sequence[DemoTool], call: ToolCallEnd) -> str:
-    """What the called tool says; what went wrong is told to the model, which may try again."""
-    tool = next((tool for tool in tools if tool.name == call.name), None)
-    if tool is None:
-        return f"error: there is no tool {call.name!r}"
-    try:
-        return tool.function(**json.loads(call.arguments))
-    except (TypeError, ValueError, OverflowError) as error:
-        return f"error: {error}"
-
-
-def converse(
-    llm: Chatting,
-    messages: Sequence[Message],
-    tools: Sequence[DemoTool],
-    printer: AnswerPrinter,
-    *,
-    params: GenerationParams,
-    thinking: Thinking,
-) -> Shown:
-    """Ask, run the called tools, ask again with their results, until the model speaks; its last answer."""
-    messages = list(messages)
-    for turns_left in reversed(range(MOST_TURNS)):
-        offered = [tool.to_json() for tool in tools] if turns_left else None
-        with closing(llm.chat(messages, params=params, thinking=thinking, tools=offered)) as events:
-            shown = printer.show(events)
-        if not shown.tool_calls:
-            break
-        messages.append(shown.to_message())
-        for call in shown.tool_calls:
-            result = call_tool(tools, call)
-            printer.note(f"← {result}")
-            messages.append({"role": "tool", "tool_call_id": call.id, "name": call.name, "content": result})
-    return shown

@@ -1,53 +1,73 @@
-"""The tool demo: harmless tools and a loop that ends."""
+"""The demonstration tools, and ``candlewick run`` with them."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import itertools
 import json
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scripted_llm import text_answer, tool_answer
+from scripted_llm import ScriptedLLM, text_answer, tool_answer
 from typer.testing import CliRunner
 
-from candlewick.chat.events import ToolCallEnd
+from candlewick.cli import loading
 from candlewick.cli.app import app
-from candlewick.cli.tool_demo import DEMO_TOOLS, MOST_TURNS, calculate, call_tool, choose_tools
+from candlewick.cli.demo_tools import calculate, choose_tools
+from candlewick.cli.run import MOST_CALLS
+from candlewick.responses import ResponsesSession
 
-TOOLS = list(DEMO_TOOLS.values())
+
+@pytest.fixture
+def play(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """``play(script)`` makes every command with tools load a model of this script."""
+
+    def prepare(script: Any) -> ScriptedLLM:
+        llm = ScriptedLLM(script)
+        monkeypatch.setattr(loading, "load_model_for_tools", lambda reference, **options: llm)
+        return llm
+
+    return prepare
 
 
 def call(name: str, arguments: str) -> str:
-    return call_tool(TOOLS, ToolCallEnd(0, "c1", name, arguments))
+    """What the model is told that calls a demonstration tool."""
+    (tool,) = choose_tools(name)
+    made = iter([tool_answer(("c1", name, [arguments])), text_answer("So.")])
+    llm = ScriptedLLM(lambda call: next(made))
+    session = ResponsesSession(llm, tools=[tool.to_executable()])
+    asyncio.run(session.run_conversation([{"role": "user", "content": "?"}]))
+    return str(llm.calls[1].messages[-1].content)
 
 
 def test_the_model_gets_its_tools_results(play: Any) -> None:
-    llm = play(tool_answer(("c1", "calculator", ['{"expression": "6*7"}'])), text_answer("It is 42."))
+    answers = iter([tool_answer(("c1", "calculator", ['{"expression": "6*7"}'])), text_answer("It is 42.")])
+    llm = play(lambda call: next(answers))
     result = CliRunner().invoke(app, ["run", "6*7?", "--tools", "calculator,dice"])
     assert result.stdout == "It is 42.\n"
     assert result.stderr == '→ calculator({"expression": "6*7"})\n← 42\n'
-    assert [tool["function"]["name"] for tool in llm.calls[0].tools] == ["calculator", "dice"]
-    assert llm.calls[1].messages[1:] == [
-        {
-            "role": "assistant",
-            "content": "",
-            "tool_calls": [
-                {
-                    "id": "c1",
-                    "type": "function",
-                    "function": {"name": "calculator", "arguments": '{"expression": "6*7"}'},
-                }
-            ],
-        },
-        {"role": "tool", "tool_call_id": "c1", "name": "calculator", "content": "42"},
+    assert [tool.name for tool in llm.calls[0].tools] == ["calculator", "dice"]
+    assert [(message.role, message.content) for message in llm.calls[1].messages] == [
+        ("user", "6*7?"),
+        ("assistant", None),
+        ("tool", "42"),
     ]
+    assert llm.health_status == "closed"
 
 
 def test_the_loop_ends_without_tools(play: Any) -> None:
-    llm = play(*[tool_answer((f"c{turn}", "clock", ["{}"])) for turn in range(MOST_TURNS)])
-    assert CliRunner().invoke(app, ["run", "time?", "--tools", "clock"]).exit_code == 0
-    assert [bool(made.tools) for made in llm.calls] == [True] * (MOST_TURNS - 1) + [False]
+    ids = itertools.count()
+    llm = play(
+        lambda call: (
+            tool_answer((f"c{next(ids)}", "clock", ["{}"])) if call.tools else text_answer("It is late.")
+        )
+    )
+    result = CliRunner().invoke(app, ["run", "time?", "--tools", "clock"])
+    assert (result.exit_code, result.stdout) == (0, "It is late.\n")
+    assert [bool(made.tools) for made in llm.calls] == [True] * MOST_CALLS + [False]
 
 
 def test_an_unknown_tool_is_refused(play: Any) -> None:
@@ -84,7 +104,8 @@ def test_it_calculates_nothing_else(expression: str) -> None:
 
 @given(st.text(max_size=30))
 def test_no_expression_breaks_it(expression: str) -> None:
-    assert call("calculator", json.dumps({"expression": expression}))
+    with contextlib.suppress(ValueError):
+        assert calculate(expression)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +113,6 @@ def test_no_expression_breaks_it(expression: str) -> None:
     [
         ("calculator", '{"expression": "1/0"}', "error: division by zero"),
         ("calculator", '{"expression": "9e14*9e14"}', "error: numbers beyond 1e+15 are not understood"),
-        ("shell", "{}", "error: there is no tool 'shell'"),
         ("dice", '{"count": 1000}', "error: count must be from 1 to 100 and sides from 2 to 1000"),
     ],
 )
