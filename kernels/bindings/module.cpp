@@ -9,6 +9,7 @@
 #include <string>
 
 #include "bindings/bindings.h"
+#include "executor/limits.h"
 #include "executor/program.h"
 
 namespace nb = nanobind;
@@ -293,6 +294,25 @@ NB_MODULE(_kernels, m) {
                  return NumpyTable(self.logits(), {size_t(rows), size_t(self.vocab_size())}, nb::find(self));
              },
              "rows"_a, "The last step's logits [rows, vocabulary]: a view that the next step overwrites.");
+
+    m.def(
+        "measure_products",
+        [](std::shared_ptr<ThreadPool> threads, const std::string& isa) {
+            const Kernels& kernels = kernels_of(isa);
+            nb::gil_scoped_release release;
+            return measure_products(kernels, *threads);
+        },
+        "threads"_a, "isa"_a = "",
+        "Integer multiplications with addition a second that the threads do together in registers, now.");
+    m.def(
+        "measure_reads",
+        [](std::shared_ptr<ThreadPool> threads, Bytes data, const std::string& isa) {
+            const Kernels& kernels = kernels_of(isa);
+            require(data.size() >= 64, "there must be at least one line of 64 bytes to read");
+            nb::gil_scoped_release release;
+            return measure_reads(kernels, *threads, data.data(), data.size());
+        },
+        "threads"_a, "data"_a, "isa"_a = "", "Bytes a second that the threads read together from this array, now.");
 
     bind_sampling(m);
 }

@@ -41,6 +41,9 @@ struct Kernels {
     void (*quantize)(const float* x, int columns, ActivationKind kind, uint8_t* out, size_t super_block_stride);
     // ops/linear_integer.h and ops/linear_float.h
     void (*linear)(const LinearTask&);
+    // ops/limits.h: how fast this processor could be at most
+    int64_t (*multiply_registers)(int rounds);
+    int32_t (*read_memory)(const uint8_t* bytes, size_t count);
 };
 
 // What this CPU can run, best first; the last one is the scalar specification. Ends with nullptr.

@@ -4,6 +4,7 @@
 #include "isa/kernels.h"
 #include "ops/activation.h"
 #include "ops/attention.h"
+#include "ops/limits.h"
 #include "ops/linear_float.h"
 #include "ops/linear_integer.h"
 #include "ops/logits.h"
@@ -42,6 +43,8 @@ constexpr Kernels make_kernels() {
         .logits = {maximum<S>, sum_exp<S>, at_least<S>},
         .quantize = quantize<S>,
         .linear = linear<S>,
+        .multiply_registers = multiply_registers<S>,
+        .read_memory = read_memory<S>,
     };
 }
 

@@ -94,6 +94,12 @@ class Program:
         The last step's logits [rows, vocabulary]: a view that the next step overwrites.
         """
 
+def measure_products(threads: ThreadPool, isa: str = "") -> float:
+    """Integer multiplications with addition a second that the threads do together in registers, now."""
+
+def measure_reads(threads: ThreadPool, data: Bytes, isa: str = "") -> float:
+    """Bytes a second that the threads read together from this array, now."""
+
 class Sampler:
     """One request's sampling state."""
 

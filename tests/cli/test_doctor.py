@@ -12,14 +12,16 @@ import pytest
 from scripted_llm import text_answer
 from typer.testing import CliRunner
 
-from candlewick.cli import doctor
+from candlewick import _kernels
+from candlewick.cli import machine_limits
 from candlewick.cli.app import app
 from candlewick.core.errors import ModelNotFoundError
+from candlewick.core.tensor_types import TensorType
 
 
 @pytest.fixture(autouse=True)
 def small_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor.memory_bandwidth, "__defaults__", (2**20,))
+    monkeypatch.setattr(machine_limits.memory_bandwidth, "__defaults__", (2**20,))
 
 
 def examine() -> tuple[int, str]:
@@ -63,4 +65,34 @@ def test_bandwidth_is_that_of_memory() -> None:
     start = time.perf_counter()
     array.copy()
     copied = array.nbytes / (time.perf_counter() - start)
-    assert copied / 20 < doctor.memory_bandwidth(1, array.nbytes) < copied * 200
+    assert copied / 20 < machine_limits.memory_bandwidth(_kernels.ThreadPool(1), array.nbytes) < copied * 200
+
+
+def test_no_product_is_faster_than_the_peak() -> None:
+    """What a matrix in the caches reaches stays below, but within the order of it, for every instruction set."""
+    import time
+
+    threads = _kernels.ThreadPool(1)
+    rows, columns, tokens = 64, 256, 64
+    matrix = _kernels.PackedMatrix.pack(
+        TensorType.Q4_0, np.zeros(rows * columns // 32 * 18, np.uint8), rows, columns, threads
+    )
+    x = np.ones((tokens, columns), np.float32)
+    for isa in _kernels.instruction_sets():
+        if isa == "amx":
+            continue  # tiles are faster than what is measured
+        best = 0.0
+        for _ in range(20):
+            start = time.perf_counter()
+            matrix.multiply(x, threads, isa)
+            best = max(best, rows * columns * tokens / (time.perf_counter() - start))
+        peak = machine_limits.product_peak(threads, isa)
+        assert best < 1.2 * peak, isa
+        assert peak < 2e12, isa
+
+
+def test_nothing_to_read_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one line"):
+        _kernels.measure_reads(_kernels.ThreadPool(1), np.zeros(63, np.uint8))
+    with pytest.raises(ValueError, match="can't run the instruction set 'abacus'"):
+        _kernels.measure_products(_kernels.ThreadPool(1), "abacus")

@@ -120,8 +120,9 @@ def measure(
         runner.close()
     # A model that fits into the caches is read from there.
     num_bytes = min(max(work.num_bytes, SMALLEST_READ), machine_limits.BANDWIDTH_BYTES)
-    bandwidth = machine_limits.memory_bandwidth(num_threads, num_bytes)
-    peak = machine_limits.product_peak(_kernels.ThreadPool(num_threads), choose_instruction_set(None))
+    pool = _kernels.ThreadPool(num_threads)
+    bandwidth = machine_limits.memory_bandwidth(pool, num_bytes)
+    peak = machine_limits.product_peak(pool, choose_instruction_set(None))
 
     def share(steps: int, tokens: int, drawn: int, seconds: float) -> float:
         """A step reads all weights once; each token is multiplied with them, with the head only where drawn."""

@@ -18,7 +18,6 @@ from rich.table import Table
 from candlewick.chat.events import Complete
 from candlewick.cli import loading, options
 from candlewick.cli.answer_printer import Shown
-from candlewick.cli.machine_limits import BANDWIDTH_BYTES, memory_bandwidth
 from candlewick.cli.sizes import size
 from candlewick.core.errors import CandlewickError
 from candlewick.core.machine import available_cores, available_memory_bytes, choose_instruction_set
@@ -63,18 +62,24 @@ def _machine_rows() -> Iterator[Row]:
     yield "cores", f"{cores} usable of {os.cpu_count()}"
     free = available_memory_bytes()
     yield "free memory", "unknown" if free is None else size(free)
-    if free is None or free > 2 * BANDWIDTH_BYTES:
-        yield "memory reads", f"{size(memory_bandwidth(cores))}/s with {cores} threads"
 
 
 def _kernel_rows() -> Iterator[Row]:
     try:
         from candlewick import _kernels
+        from candlewick.cli import machine_limits
     except ImportError as error:
         yield "kernels", f"missing: {error}"
         return
     yield "instruction sets", ", ".join(_kernels.instruction_sets())
-    yield "chosen", choose_instruction_set(None)
+    chosen = choose_instruction_set(None)
+    yield "chosen", chosen
+    cores, free = available_cores(), available_memory_bytes()
+    threads = _kernels.ThreadPool(cores)
+    products = machine_limits.product_peak(threads, chosen)
+    yield "integer products", f"{products / 1e9:,.0f} billion/s with {cores} threads"
+    if free is None or free > 2 * machine_limits.BANDWIDTH_BYTES:
+        yield "memory reads", f"{size(machine_limits.memory_bandwidth(threads))}/s with {cores} threads"
 
 
 def _package_rows() -> Iterator[Row]:
