@@ -11,9 +11,9 @@ import jsonschema
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from random_engine import new_engine, write_model
 from random_schemas import SCHEMAS, Schema
 from scripted_runner import EOS, ByteTokenizer, ScriptedRunner, reply
-from test_engine_native import new_engine, write_model
 
 from candlewick.core.config import EngineConfig
 from candlewick.core.constraint import Constraint

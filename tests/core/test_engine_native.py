@@ -1,83 +1,21 @@
-"""Over the native kernels, too: the same tokens and log-probabilities, to the bit, whatever else goes on."""
+"""An engine over the native kernels: what :mod:`candlewick.core.verification` does not try."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from scripted_runner import VOCAB_SIZE, ByteTokenizer
+from random_engine import Bits, bits, new_engine, write_model
 
-from candlewick.core.config import EngineConfig
-from candlewick.core.engine import ChoiceResult, InferenceEngine
+from candlewick.core.engine import InferenceEngine
 from candlewick.core.errors import EngineFailed, ModelLoadError
 from candlewick.core.gguf import GGUFFile
 from candlewick.core.params import GenerationParams
+from candlewick.core.speculation.draft_model import DraftModel
 
 pytest.importorskip("candlewick._kernels", reason="the native module is not built")
-gguf = pytest.importorskip("gguf", reason="gguf writes the model file")
-
-NUM_LAYERS, HIDDEN, NUM_HEADS, NUM_KV_HEADS, FEED_FORWARD, CONTEXT = 2, 64, 4, 2, 96, 256
-BLOCK_BYTES = 2 * NUM_LAYERS * HIDDEN // NUM_HEADS * NUM_KV_HEADS * 16 * 2
-
-Bits = list[tuple[int, float, tuple[tuple[int, float], ...]]]
-
-
-def write_model(path: Path, tensor_type: str, poisoned_token: int | None = None) -> Path:
-    """A llama with random weights, large enough that its answers are not all alike; one token may be NaN."""
-    rng = np.random.default_rng(5)
-    writer = gguf.GGUFWriter(str(path), "llama")
-    writer.add_context_length(CONTEXT)
-    writer.add_embedding_length(HIDDEN)
-    writer.add_block_count(NUM_LAYERS)
-    writer.add_feed_forward_length(FEED_FORWARD)
-    writer.add_head_count(NUM_HEADS)
-    writer.add_head_count_kv(NUM_KV_HEADS)
-    writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_rope_dimension_count(HIDDEN // NUM_HEADS)
-    writer.add_vocab_size(VOCAB_SIZE)
-    kind = gguf.GGMLQuantizationType[tensor_type]
-    kv_width = HIDDEN // NUM_HEADS * NUM_KV_HEADS
-    matrices = {"token_embd": (VOCAB_SIZE, HIDDEN)}
-    norms = ["output_norm"]
-    for layer in range(NUM_LAYERS):
-        norms += [f"blk.{layer}.attn_norm", f"blk.{layer}.ffn_norm"]
-        for name, shape in {
-            "attn_q": (HIDDEN, HIDDEN),
-            "attn_k": (kv_width, HIDDEN),
-            "attn_v": (kv_width, HIDDEN),
-            "attn_output": (HIDDEN, HIDDEN),
-            "ffn_gate": (FEED_FORWARD, HIDDEN),
-            "ffn_up": (FEED_FORWARD, HIDDEN),
-            "ffn_down": (HIDDEN, FEED_FORWARD),
-        }.items():
-            matrices[f"blk.{layer}.{name}"] = shape
-    for name in norms:
-        writer.add_tensor(f"{name}.weight", np.ones(HIDDEN, dtype=np.float32))
-    for name, shape in matrices.items():
-        values = rng.normal(0, 0.3, shape).astype(np.float32)
-        if name == "token_embd" and poisoned_token is not None:
-            values[poisoned_token] = np.nan
-        writer.add_tensor(f"{name}.weight", gguf.quants.quantize(values, kind), raw_dtype=kind)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return path
-
-
-def new_engine(path: Path, *, num_blocks: int = 200, **config: Any) -> InferenceEngine:
-    from candlewick.core.native_runner import NativeRunner
-
-    settings = EngineConfig(kv_cache_bytes=num_blocks * BLOCK_BYTES, **config)
-    with GGUFFile.open(path) as file:
-        runner = NativeRunner.load(file, settings)
-    return InferenceEngine(runner, ByteTokenizer(), settings)  # type: ignore[arg-type]
-
-
-def bits(choice: ChoiceResult) -> Bits:
-    return [(output.token_id, output.logprob, output.top_logprobs) for output in choice.outputs]  # type: ignore[misc]
+pytest.importorskip("gguf", reason="gguf writes the model file")
 
 
 def requests() -> list[tuple[list[int], GenerationParams]]:
@@ -122,21 +60,9 @@ def alone(model_path: Path) -> list[Bits]:
     return answers
 
 
-@pytest.mark.parametrize("num_threads", [1, 2])
-@pytest.mark.parametrize("max_step_tokens", [5, 64])
-def test_in_a_crowd_with_a_cold_and_a_warm_cache(
-    model_path: Path, alone: list[Bits], num_threads: int, max_step_tokens: int
-) -> None:
-    with new_engine(model_path, num_threads=num_threads, max_step_tokens=max_step_tokens) as engine:
-        assert run_together(engine) == alone
-        num_hits = engine.stats().prefix_hit_tokens
-        assert run_together(engine) == alone
-        assert engine.stats().prefix_hit_tokens > 2 * num_hits
-
-
-def test_with_right_and_wrong_guesses(model_path: Path) -> None:
-    # A random model repeats nothing by itself; a reward for repetition makes it do so, on and off.
-    asked = [
+def repetitive_requests() -> list[tuple[list[int], GenerationParams]]:
+    """A random model repeats nothing by itself; a reward for repetition makes it do so, on and off."""
+    return [
         (
             [i, 2, 3] * 7,
             GenerationParams(
@@ -150,18 +76,30 @@ def test_with_right_and_wrong_guesses(model_path: Path) -> None:
         )
         for i in range(6)
     ]
+
+
+@pytest.mark.parametrize("has_draft_model", [False, True])
+def test_with_right_and_wrong_guesses(
+    model_path: Path, tmp_path: Path, has_draft_model: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = repetitive_requests()
+    draft_path = None
+    if has_draft_model:
+        draft_path = write_model(tmp_path / "draft.gguf", "Q4_0")
+        # It is as slow as the model, and would soon be left alone.
+        monkeypatch.setattr(DraftModel, "round_seconds", lambda self, num_sequences: 0.0)
     with new_engine(model_path, speculation=None) as engine:
         expected = [bits(engine.submit(*request).result()[0]) for request in asked]
         num_steps = engine.stats().steps
         assert engine.stats().draft_tokens == 0
-    with new_engine(model_path) as engine:
+    with new_engine(model_path, draft_path=draft_path) as engine:
         assert [bits(engine.submit(*request).result()[0]) for request in asked] == expected
         stats = engine.stats()
         assert stats.draft_tokens > stats.accepted_draft_tokens > 0
         assert stats.steps == num_steps - stats.accepted_draft_tokens
         generations = [engine.submit(*request) for request in asked]
         assert [bits(generation.result()[0]) for generation in generations] == expected
-    with new_engine(model_path, num_blocks=12, max_step_tokens=9) as engine:
+    with new_engine(model_path, draft_path=draft_path, num_blocks=12, max_step_tokens=9) as engine:
         generations = [engine.submit(*request) for request in asked]
         assert [bits(generation.result()[0]) for generation in generations] == expected
         stats = engine.stats()
@@ -169,16 +107,15 @@ def test_with_right_and_wrong_guesses(model_path: Path) -> None:
         assert stats.accepted_draft_tokens > 0
 
 
-@pytest.mark.parametrize("kv_cache_type", ["f32", "q8"])
-def test_with_other_caches(model_path: Path, kv_cache_type: str) -> None:
-    config = {"kv_cache_type": kv_cache_type, "num_blocks": 400}
-    alone = []
-    for request in requests()[::3]:
-        with new_engine(model_path, num_threads=1, speculation=None, **config) as engine:
-            alone.append(bits(engine.submit(*request).result()[0]))
-    with new_engine(model_path, num_threads=2, max_step_tokens=11, **config) as engine:
-        for _ in range(2):
-            assert run_together(engine)[::3] == alone
+def test_a_model_that_guesses_for_itself_is_always_right(
+    model_path: Path, alone: list[Bits], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its keys and values are computed in other batches, and it draws the same tokens by the same numbers."""
+    monkeypatch.setattr(DraftModel, "round_seconds", lambda self, num_sequences: 0.0)
+    with new_engine(model_path, draft_path=model_path) as engine:
+        assert run_together(engine) == alone
+        stats = engine.stats()
+        assert stats.draft_tokens == stats.accepted_draft_tokens > 0.5 * stats.generated_tokens
 
 
 def test_after_a_restart_with_the_cache_from_a_file(
@@ -222,30 +159,24 @@ def test_a_model_file_that_changes_under_way_is_noticed(model_path: Path, tmp_pa
             engine.save_kv(requests()[0][0], tmp_path / "conversation.kv")
 
 
-def test_after_preemptions(model_path: Path, alone: list[Bits]) -> None:
-    with new_engine(model_path, num_blocks=20) as engine:
-        assert run_together(engine) == alone
-        assert engine.stats().preemptions > 0
-
-
-def test_beside_cancelled_neighbours(model_path: Path, alone: list[Bits]) -> None:
-    with new_engine(model_path, num_blocks=40, max_step_tokens=40) as engine:
-        neighbours = [engine.submit([i] * 60) for i in range(6)]
-        generations = [engine.submit(*request) for request in requests()]
-        for i, neighbour in enumerate(neighbours):
-            for _, _ in zip(range(i), neighbour, strict=False):
-                pass
-            neighbour.cancel()
-        assert [bits(generation.result()[0]) for generation in generations] == alone
-        assert engine.stats().blocks_used == 0
+def poison(path: Path, token_id: int) -> Path:
+    """Make one token's embedding NaN."""
+    with GGUFFile.open(path) as file:
+        tensor = file.tensors["token_embd.weight"]
+    row_bytes = tensor.num_bytes // tensor.shape[0]
+    with path.open("r+b") as raw:
+        raw.seek(tensor.offset + token_id * row_bytes)
+        raw.write(np.full(row_bytes // 4, np.nan, dtype="<f4").tobytes())
+    return path
 
 
 def test_nan_in_the_weights_fails_the_request_that_meets_it_and_no_other(tmp_path: Path) -> None:
-    poison = 77
+    poisoned_token = 77
     params = GenerationParams(max_tokens=20, temperature=0, ignore_eos=True)
-    with new_engine(write_model(tmp_path / "model.gguf", "F32", poison), num_blocks=8) as engine:
+    path = poison(write_model(tmp_path / "model.gguf", "F32"), poisoned_token)
+    with new_engine(path, num_blocks=8) as engine:
         sound = [engine.submit([1, 2, 3, i], params) for i in range(4)]
-        poisoned = engine.submit([1, 2, poison, 4], params)
+        poisoned = engine.submit([1, 2, poisoned_token, 4], params)
         with pytest.raises(EngineFailed, match="no finite logit"):
             poisoned.result()
         expected = [generation.result() for generation in sound]
@@ -253,3 +184,13 @@ def test_nan_in_the_weights_fails_the_request_that_meets_it_and_no_other(tmp_pat
         # Blocks that held NaN are used again without harm.
         again = [engine.submit([1, 2, 3, i], params).result() for i in range(4)]
     assert [r[0].token_ids for r in again] == [r[0].token_ids for r in expected]
+
+
+def test_nan_in_a_draft_model_costs_its_guesses_and_nothing_else(
+    model_path: Path, alone: list[Bits], tmp_path: Path
+) -> None:
+    draft_path = write_model(tmp_path / "draft.gguf", "F32")
+    for token_id in range(256):
+        poison(draft_path, token_id)
+    with new_engine(model_path, draft_path=draft_path) as engine:
+        assert run_together(engine) == alone

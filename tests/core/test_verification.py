@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scripted_runner import VOCAB_SIZE, ByteTokenizer, ScriptedRunner, ScriptedSampler, hashed
+from random_engine import new_engine, write_model
+from scripted_runner import ByteTokenizer, ScriptedRunner, ScriptedSampler, hashed
 
 from candlewick.core.batch import Batch
 from candlewick.core.config import EngineConfig
@@ -20,6 +21,7 @@ from candlewick.core.model_config import ModelConfig
 from candlewick.core.model_source import resolve_model
 from candlewick.core.models import ARCHITECTURES
 from candlewick.core.sampling import Sample
+from candlewick.core.speculation.draft_model import DraftModel
 from candlewick.core.verification import Check, Verification, Workload
 
 CONFIG = EngineConfig(num_threads=1)
@@ -33,40 +35,53 @@ def checks_of(verification: Verification) -> dict[str, Check]:
 
 
 @pytest.mark.parametrize(
-    ("architecture", "tensor_type"),
-    [*((architecture, "Q8_0") for architecture in ARCHITECTURES), ("llama", "F32")],
+    ("architecture", "tensor_type", "config"),
+    [
+        *((architecture, "Q8_0", CONFIG) for architecture in ARCHITECTURES),
+        ("llama", "F32", CONFIG),
+        *(("llama", "Q8_0", replace(CONFIG, kv_cache_type=cache_type)) for cache_type in ("f32", "q8")),
+        ("llama", "Q8_0", replace(CONFIG, draft_model="another")),
+    ],
 )
-def test_every_architecture_and_instruction_set(architecture: str, tensor_type: str, tmp_path: Path) -> None:
+def test_every_architecture_cache_and_instruction_set(
+    architecture: str,
+    tensor_type: str,
+    config: EngineConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     pytest.importorskip("gguf", reason="gguf writes the model file")
     from candlewick import _kernels
-    from candlewick.core.native_runner import NativeRunner, kv_block_bytes
-    from reference.random_gguf import write_random_gguf
+    from candlewick.core.native_runner import kv_block_bytes
 
-    path = write_random_gguf(
-        tmp_path / "random.gguf", architecture, vocab_size=VOCAB_SIZE, tensor_type=tensor_type
-    )
-    with GGUFFile.open(path) as file:
-        block_bytes = kv_block_bytes(ModelConfig.from_file(file), "f16")
+    path = write_model(tmp_path / "random.gguf", tensor_type, architecture)
+    draft_path = write_model(tmp_path / "draft.gguf", "Q4_0", architecture)
+    # The draft model is as slow as the model, and would soon be left alone.
+    monkeypatch.setattr(DraftModel, "round_seconds", lambda self, num_sequences: 0.0)
 
-        def load(config: EngineConfig) -> InferenceEngine:
-            # The pool by itself would be as large as the machine allows.
-            size = config.kv_cache_bytes or 400 * block_bytes
-            runner = NativeRunner.load(file, replace(config, kv_cache_bytes=size))
-            return InferenceEngine(runner, ByteTokenizer(), config)  # type: ignore[arg-type]
-
-        verification = Verification(
-            load,
-            CONFIG,
-            block_bytes=block_bytes,
-            instruction_sets=_kernels.instruction_sets(),
-            workload=SMALL,
+    def load(config: EngineConfig) -> InferenceEngine:
+        settings = {**vars(config), "draft_model": None}
+        return new_engine(
+            path, num_blocks=400, draft_path=draft_path if config.draft_model else None, **settings
         )
-        checks = checks_of(verification)
+
+    with GGUFFile.open(path) as file:
+        block_bytes = kv_block_bytes(ModelConfig.from_file(file), config.kv_cache_type)
+    verification = Verification(
+        load,
+        config,
+        block_bytes=block_bytes,
+        instruction_sets=_kernels.instruction_sets(),
+        workload=SMALL,
+    )
+    checks = checks_of(verification)
     assert " 0 pauses" not in checks["pausing for want of memory"].finding
     assert " 0 of the prompts'" not in checks["the same again, prefixes cached"].finding
     assert " 10 cancelled" in checks["beside others that are cancelled"].finding
     assert len(set(verification._expected)) == SMALL.num_requests
-    assert len(checks) == 10 + len(_kernels.instruction_sets())
+    assert len(checks) == 10 + (config.draft_model is not None) + len(_kernels.instruction_sets())
+    if config.draft_model is not None:
+        assert " 0 of them guessed" not in checks["alone, one after the other"].finding
 
 
 @pytest.mark.slow

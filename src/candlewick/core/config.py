@@ -45,6 +45,10 @@ class EngineConfig:
     speculation: Speculation | None = "prompt_lookup"
     """Compute guesses at the next tokens along with each step, where that pays; never changes an answer.
     ``prompt_lookup`` guesses that texts repeat themselves; ``None`` guesses nothing."""
+    draft_model: str | Path | None = None
+    """A much smaller model with the same vocabulary, by any reference that a model may have: it guesses where the text
+    does not repeat itself, as long as that pays. Takes the memory of its weights and of as many blocks as the model
+    has."""
     num_threads: int | None = None
     """Worker threads; ``None``: the cores this process may use."""
     isa: str | None = None
@@ -73,6 +77,12 @@ class EngineConfig:
         if self.kv_cache_type not in get_args(CacheType):
             raise InvalidRequestError(
                 f"kv_cache_type must be 'f16', 'f32' or 'q8', got {self.kv_cache_type!r}", "kv_cache_type"
+            )
+        if self.draft_model is not None and self.speculation is None:
+            raise InvalidRequestError(
+                f"draft_model={str(self.draft_model)!r} is there to guess and speculation=None forbids guessing; "
+                "give one of them",
+                "draft_model",
             )
         if self.speculation not in ("prompt_lookup", None):
             raise InvalidRequestError(

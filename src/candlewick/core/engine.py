@@ -12,6 +12,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
+from contextlib import ExitStack
 from functools import partial
 from operator import index
 from pathlib import Path
@@ -31,6 +32,7 @@ from candlewick.core.grammar import Grammar, GrammarCompiler
 from candlewick.core.kv_file import read_kv_file, write_kv_file
 from candlewick.core.model_config import Pooling
 from candlewick.core.output_stream import FinishReason, Output
+from candlewick.core.pending_requests import AnswerObserver
 from candlewick.core.params import GenerationParams
 from candlewick.core.request import Request
 from candlewick.core.runner_protocol import ModelRunner
@@ -52,7 +54,8 @@ __all__ = [
 class InferenceEngine:
     """One model, ready to continue prompts for any number of threads and event loops.
 
-    ``runner`` is owned by the engine from here on and closed with it. Use the engine as a context manager, or
+    ``runner`` is owned by the engine from here on and closed with it, and so is ``draft_runner``, a smaller model whose
+    guesses save steps of the other one. Use the engine as a context manager, or
     call :meth:`close`; dropping the last reference, or leaving the program, stops it too. Several engines in
     one process work side by side.
 
@@ -60,7 +63,19 @@ class InferenceEngine:
     so), under ``spawn`` each process does so anyway.
     """
 
-    def __init__(self, runner: ModelRunner, tokenizer: Tokenizer, config: EngineConfig | None = None) -> None:
+    def __init__(
+        self,
+        runner: ModelRunner,
+        tokenizer: Tokenizer,
+        config: EngineConfig | None = None,
+        draft_runner: ModelRunner | None = None,
+    ) -> None:
+        if draft_runner is not None and draft_runner.vocab_size != runner.vocab_size:
+            raise InvalidRequestError(
+                f"a draft model needs the vocabulary of the model: it has {draft_runner.vocab_size} tokens, not "
+                f"{runner.vocab_size}",
+                "draft_model",
+            )
         self.config = config or EngineConfig()
         self.tokenizer = tokenizer
         self.vocab_size = runner.vocab_size
@@ -71,7 +86,7 @@ class InferenceEngine:
         self.max_context = min(limit for limit in limits if limit is not None)
         """Most tokens, prompt and answer together, of one request."""
         self._grammars = GrammarCompiler(tokenizer)
-        self._thread = EngineThread(runner, tokenizer, self.config)
+        self._thread = EngineThread(runner, tokenizer, self.config, draft_runner)
         # Only asks the thread to stop: waiting for it here could block whatever code the collector
         # interrupts.
         weakref.finalize(self, self._thread.request_stop).atexit = False
@@ -90,19 +105,30 @@ class InferenceEngine:
 
         Raises:
             ModelNotFoundError: the reference leads nowhere.
-            ModelLoadError: the file can't be used.
+            ModelLoadError: the file can't be used, or the draft model has another vocabulary.
         """
         # Here and not above: whoever brings a runner needs neither files nor the native module.
         from candlewick.core.gguf import GGUFFile
         from candlewick.core.model_source import resolve_model
         from candlewick.core.native_runner import NativeRunner
+        from candlewick.core.speculation.draft_file import load_draft_runner, require_same_vocabulary
         from candlewick.core.tokenizer import Tokenizer
 
         config = config or EngineConfig()
-        with GGUFFile.open(resolve_model(reference, progress=progress)) as gguf_file:
-            tokenizer = Tokenizer.from_metadata(gguf_file.metadata, gguf_file.path)
-            runner = NativeRunner.load(gguf_file, config, progress=progress)
-        return cls(runner, tokenizer, config)
+        with ExitStack() as files:
+            file = files.enter_context(GGUFFile.open(resolve_model(reference, progress=progress)))
+            draft_file = draft_runner = None
+            if config.draft_model is not None:
+                draft_path = resolve_model(config.draft_model, progress=progress)
+                draft_file = files.enter_context(GGUFFile.open(draft_path))
+                require_same_vocabulary(draft_file, file)
+            tokenizer = Tokenizer.from_metadata(file.metadata, file.path)
+            runner = NativeRunner.load(file, config, progress=progress)
+            if draft_file is not None:
+                draft_runner = load_draft_runner(
+                    draft_file, config, num_blocks=runner.num_blocks, progress=progress
+                )
+        return cls(runner, tokenizer, config, draft_runner)
 
     def submit(self, prompt_ids: Sequence[int], params: GenerationParams | None = None) -> Generation:
         """Begin to continue ``prompt_ids``; from any thread. Returns at once, but a new constraint is compiled
@@ -217,8 +243,12 @@ class InferenceEngine:
         """The numbers as of the latest step, and what happened lately."""
         return self._thread.stats()
 
-    def observe_answers(self, observer: Callable[[Output], None]) -> None:
-        """Have ``observer`` called with the last output of every answer, in the engine's thread: it must be quick."""
+    def observe_answers(self, observer: AnswerObserver) -> None:
+        """Have ``observer`` called with the last output of every answer, and what was asked for.
+
+        That happens in the engine's thread, so it must be quick, but in the context (``contextvars``) of whoever submitted
+        the request. There may be any number of observers.
+        """
         self._thread.observe_answers(observer)
 
     def health(self) -> EngineHealth:

@@ -29,11 +29,12 @@ from candlewick.core.engine_stats import EngineHealth, EngineStats
 from candlewick.core.errors import EngineClosed, EngineFailed, KvFileError, ModelLoadError
 from candlewick.core.kv_file import read_kv_file, write_kv_file
 from candlewick.core.output_stream import Output
-from candlewick.core.pending_requests import PendingRequests
+from candlewick.core.pending_requests import AnswerObserver, PendingRequests
 from candlewick.core.prefix_store import PrefixStore
 from candlewick.core.request import Request
 from candlewick.core.runner_protocol import ModelRunner
 from candlewick.core.scheduler import Scheduler
+from candlewick.core.speculation.draft_model import DraftModel
 from candlewick.core.speculation.speculator import Speculator
 from candlewick.core.step_pacer import StepPacer
 from candlewick.core.step_runner import StepRunner
@@ -64,7 +65,8 @@ class _Stop(Enum):
 
 
 class EngineThread:
-    """Runs ``runner`` for the requests given to :meth:`submit` until :meth:`request_stop`, then closes it.
+    """Runs ``runner`` for the requests given to :meth:`submit` until :meth:`request_stop`, then closes it, and
+    ``draft_runner`` too.
 
     The thread is a daemon and is stopped when the interpreter exits, so a program ends cleanly whether or not
     it closes its engines.
@@ -75,10 +77,12 @@ class EngineThread:
         runner: ModelRunner,
         tokenizer: EngineTokenizer,
         config: EngineConfig,
+        draft_runner: ModelRunner | None = None,
     ) -> None:
         self._stats = EngineStats(blocks_free=runner.num_blocks)
         self.health = EngineHealth("ready")
         self._runner = runner
+        self._draft_runner = draft_runner
         self._scheduler = Scheduler(
             runner.num_blocks,
             max_running=config.max_running,
@@ -90,11 +94,17 @@ class EngineThread:
         self._admission: Admission[Request | EmbeddingRequest] = Admission(
             config.max_waiting, config.max_queue_seconds, self._scheduler.max_running
         )
-        speculator = Speculator() if config.speculation is not None else None
-        self._pending = PendingRequests(runner, tokenizer, self._scheduler, self._admission, speculator)
+        self._speculator = None
+        if config.speculation is not None:
+            self._speculator = Speculator(
+                None
+                if draft_runner is None
+                else DraftModel(draft_runner, max_step_tokens=config.max_step_tokens)
+            )
+        self._pending = PendingRequests(runner, tokenizer, self._scheduler, self._admission, self._speculator)
         self._embedding = EmbeddingWork(self._scheduler, runner.hidden_size)
         self._steps = StepRunner(
-            runner, self._scheduler, self._pending, self._embedding, self._admission, speculator
+            runner, self._scheduler, self._pending, self._embedding, self._admission, self._speculator
         )
         self.prefix_store = PrefixStore(self._scheduler.blocks, runner)
         self._kv_cache_path = None if config.kv_cache_path is None else Path(config.kv_cache_path)
@@ -147,9 +157,9 @@ class EngineThread:
         """The present numbers; from any thread."""
         return replace(self._stats, recent=self._steps.log.recent(time.perf_counter()))
 
-    def observe_answers(self, observer: Callable[[Output], None]) -> None:
+    def observe_answers(self, observer: AnswerObserver) -> None:
         """Have ``observer`` told the last output of every answer, on this thread."""
-        self._pending.on_answer = observer
+        self._pending.observers.append(observer)
 
     def cancel(self, request: Request | EmbeddingRequest) -> None:
         """Give a request up, at the latest after the present step; from anywhere, ``__del__`` included."""
@@ -186,6 +196,8 @@ class EngineThread:
         finally:
             self._steps.close()
             self._runner.close()
+            if self._draft_runner is not None:
+                self._draft_runner.close()
 
     def _restore(self) -> None:
         """Take in what an earlier engine left; whatever is wrong with it only costs the time to compute it again."""

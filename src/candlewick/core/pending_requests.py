@@ -16,6 +16,7 @@ from candlewick.core.embedding import EmbeddingRequest
 from candlewick.core.errors import EngineFailed
 from candlewick.core.guide import Guide
 from candlewick.core.output_stream import Output, Waiter, wake
+from candlewick.core.params import GenerationParams
 from candlewick.core.request import Request
 from candlewick.core.runner_protocol import ModelRunner
 from candlewick.core.sampling import Sample
@@ -26,6 +27,7 @@ from candlewick.core.speculation.speculator import Speculator
 logger = logging.getLogger(__name__)
 
 End = Literal["finished", "cancelled", "failed", "refused"]
+AnswerObserver = Callable[[Output, GenerationParams], None]
 
 
 class PendingRequests:
@@ -49,8 +51,8 @@ class PendingRequests:
         self._waiters: list[Waiter] = []
         self.num_ended: dict[End, int] = {"finished": 0, "cancelled": 0, "failed": 0, "refused": 0}
         self.num_generated_tokens = 0
-        self.on_answer: Callable[[Output], None] | None = None
-        """Told the last output of every answer."""
+        self.observers: list[AnswerObserver] = []
+        """Told the last output of every answer, and what was asked for; in the context of whoever asked."""
 
     def __contains__(self, sequence: Sequence) -> bool:
         return sequence in self._choice_of
@@ -149,9 +151,11 @@ class PendingRequests:
 
     def _put(self, request: Request, outputs: list[Output]) -> None:
         self._waiters += request.stream.put(outputs)
-        if self.on_answer is not None and outputs[-1].finish_reason is not None:
+        if outputs[-1].finish_reason is None:
+            return
+        for observer in self.observers:
             try:
-                self.on_answer(outputs[-1])
+                request.context.run(observer, outputs[-1], request.params)
             except Exception:
                 logger.exception("whoever counts answers failed")
 

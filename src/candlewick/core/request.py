@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 
 from candlewick.core.choice import Choice
@@ -24,6 +25,8 @@ class Request:
     """Tokens of the prompt as it was given that are not in ``prompt_ids``."""
     grammar: Grammar | None = None
     """What the answers must look like."""
+    context: Context = field(default_factory=copy_context)
+    """That of whoever submitted it: observers are called there."""
     stream: OutputStream = field(default_factory=OutputStream)
     choices: list[Choice] = field(default_factory=list)
     """The unfinished ones."""

@@ -21,6 +21,7 @@ from candlewick.core.runner_protocol import ModelRunner
 from candlewick.core.sampling import Sample
 from candlewick.core.scheduler import ScheduledChunk, ScheduledStep, Scheduler
 from candlewick.core.sequence import Sequence, SequenceState
+from candlewick.core.speculation.decoding import Decoding
 from candlewick.core.speculation.speculator import Speculator
 
 
@@ -109,11 +110,12 @@ class StepRunner:
     def _drafts(self) -> dict[Sequence, list[int]]:
         if self._speculator is None:
             return {}
-        return self._speculator.propose(
-            (sequence, self._pending[sequence][1].num_remaining)
-            for sequence in self._scheduler.running
-            if sequence.decodes
-        )
+        decoding = []
+        for sequence in self._scheduler.running:
+            if sequence.decodes:
+                _, choice = self._pending[sequence]
+                decoding.append(Decoding(sequence, choice.num_remaining, choice.sampler))
+        return self._speculator.propose(decoding)
 
     def _begin_masks(self, drawing: list[_Drawing]) -> Future[Allowed] | None:
         return self._mask_writer.begin([each.choice.guide for each in drawing])

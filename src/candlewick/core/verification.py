@@ -200,7 +200,9 @@ class Verification:
         if config.speculation is None:
             yield "with guesses", replace(config, speculation="prompt_lookup")
         else:
-            yield "without guesses", replace(config, speculation=None)
+            yield "without guesses", replace(config, speculation=None, draft_model=None)
+            if config.draft_model is not None:
+                yield "without a draft model", replace(config, draft_model=None)
         yield "with prompts unhindered by answers", replace(config, max_decode_slowdown=inf)
 
     def _small_pool(self) -> EngineConfig:

@@ -7,7 +7,7 @@ from candlewick.core.speculation.draft_lengths import WORTHWHILE, choose_lengths
 from candlewick.core.speculation.step_costs import StepCosts
 
 
-def free(num_more: int) -> float:
+def free(num_more: int, depth: int) -> float:
     return 1.0 + 0.01 * num_more
 
 
@@ -17,11 +17,11 @@ def test_sure_guesses_at_no_cost_are_all_computed() -> None:
 
 def test_guesses_that_do_not_pay_are_left() -> None:
     assert choose_lengths([[0.03, 0.001]], 1, free, most=8) == [0]
-    assert choose_lengths([[0.5, 0.4]], 1, lambda num_more: 1.0 + 0.6 * num_more, most=8) == [0]
+    assert choose_lengths([[0.5, 0.4]], 1, lambda num_more, depth: 1.0 + 0.6 * num_more, most=8) == [0]
 
 
 def test_in_a_crowd_a_guess_must_be_better() -> None:
-    def growth(num_more: int) -> float:
+    def growth(num_more: int, depth: int) -> float:
         return 1.0 + num_more / 16  # sixteen rows and more: each costs the same
 
     assert choose_lengths([[0.6]], 1, growth, most=8) == [1]
@@ -29,7 +29,7 @@ def test_in_a_crowd_a_guess_must_be_better() -> None:
 
 
 def test_a_jump_in_cost_is_not_crossed_for_little() -> None:
-    def growth(num_more: int) -> float:
+    def growth(num_more: int, depth: int) -> float:
         return 1.0 if num_more <= 3 else 1.5
 
     assert choose_lengths([[0.9, 0.8, 0.7, 0.2, 0.1]], 1, growth, most=8) == [3]
@@ -48,7 +48,7 @@ def test_no_other_choice_yields_more(chances: list[list[float]], slope: float, m
         right = sum(sum(falling[:length]) for falling, length in zip(chances, lengths, strict=True))
         return (num_rows + right) / num_rows / (1 + slope * sum(lengths))
 
-    chosen = tuple(choose_lengths(chances, num_rows, lambda num_more: 1 + slope * num_more, most))
+    chosen = tuple(choose_lengths(chances, num_rows, lambda num_more, depth: 1 + slope * num_more, most))
     assert sum(chosen) <= most
     ranges = [range(len(falling) + 1) for falling in chances]
     best = max(gain(lengths) for lengths in itertools.product(*ranges) if sum(lengths) <= most)

@@ -5,12 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from candlewick.core.params import GenerationParams
 from candlewick.core.sequence import Sequence
+from candlewick.core.speculation.decoding import Decoding
 from candlewick.core.speculation.speculator import (
     MAX_DRAFT_TOKENS,
     MAX_STEP_DRAFT_TOKENS,
     Speculator,
 )
+from core.scripted_runner import ScriptedSampler
+
+NO_SAMPLER = ScriptedSampler(GenerationParams(), 0, 0, [])
 
 
 def gain(
@@ -28,7 +33,7 @@ def gain(
     seconds = 0.0
     position = 0
     while position < len(answer):
-        draft = speculator.propose([(sequence, len(answer) - position)]).get(sequence, [])
+        draft = speculator.propose([Decoding(sequence, len(answer) - position, NO_SAMPLER)]).get(sequence, [])
         assert len(draft) <= max(0, min(MAX_DRAFT_TOKENS, len(answer) - position - 1))
         cost = 1.0 + row_cost * len(draft)
         seconds += cost
@@ -82,7 +87,7 @@ def test_a_text_that_misleads_is_soon_left_alone() -> None:
 def test_a_crowd_shares_the_rows_of_a_step() -> None:
     speculator = Speculator()
     sequences = [Sequence([*range(50), *range(20)], arrival) for arrival in range(32)]
-    drafts = speculator.propose([(sequence, 100) for sequence in sequences])
+    drafts = speculator.propose([Decoding(sequence, 100, NO_SAMPLER) for sequence in sequences])
     assert 0 < sum(map(len, drafts.values())) <= MAX_STEP_DRAFT_TOKENS
     for sequence in sequences:
         speculator.forget(sequence)

@@ -52,6 +52,10 @@ class StepCosts:
         ratio = self._relative(num_rows + num_more) / self._relative(num_rows)
         return max(ratio, 1.0 + _LEAST * num_more)
 
+    def seconds(self, num_rows: int) -> float | None:
+        """How long a step of so many rows takes; ``None`` before anything was measured."""
+        return None if self._level is None else self._level * self._relative(num_rows)
+
     def _adapt(self, knot: int, surprise: float, share: float) -> None:
         rate = self._shape_rate[knot] * share
         self._shape[knot] *= surprise**rate
