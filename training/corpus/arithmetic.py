@@ -81,7 +81,7 @@ def _operands(chance: Chance, operation: str) -> tuple[int, int]:
 
 def arithmetic(chance: Chance, operation: str | None = None, think: bool | None = None) -> Dialogue:
     """One question; pairs of operands are held out."""
-    operation = operation or chance.one("+-**")
+    operation = operation or chance.one("++--***")
     think = chance.chance(0.9) if think is None else think
     a, b = chance.draw(lambda: _operands(chance, operation))
     value = {"+": a + b, "-": a - b, "*": a * b}[operation]

@@ -49,9 +49,9 @@ def mixed_chat(chance: Chance) -> Dialogue:
 
 WEIGHTS: tuple[tuple[Maker, float], ...] = (
     (smalltalk, 0.06),
-    (candlewick_question, 0.12),
-    (arithmetic, 0.19),
-    (tool_choice, 0.15),
+    (candlewick_question, 0.11),
+    (arithmetic, 0.21),
+    (tool_choice, 0.14),
     (tool_answer, 0.06),
     (no_tool, 0.06),
     (two_calls, 0.06),
