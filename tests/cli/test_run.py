@@ -44,8 +44,9 @@ def test_the_text_is_passed_on_untouched(play: Any) -> None:
 def test_options_reach_the_model(play: Any) -> None:
     llm = play(text_answer("ok"))
     run("hi", "-m", "x.gguf", "--system", "Be brief.", "--no-think", "--max-tokens", "7", "--top-p", "0.5",
-        "--temperature", "0", "--seed", "3", "--threads", "2", "--context", "64")  # fmt: skip
-    assert llm.loaded == ("x.gguf", {"threads": 2, "context": 64})
+        "--temperature", "0", "--seed", "3", "--threads", "2", "--context", "64",
+        "--draft-model", "small.gguf")  # fmt: skip
+    assert llm.loaded == ("x.gguf", {"threads": 2, "context": 64, "draft_model": "small.gguf"})
     call = llm.calls[0]
     assert call.messages == [
         {"role": "system", "content": "Be brief."},

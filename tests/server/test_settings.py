@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from candlewick.core.config import EngineConfig
 from candlewick.core.errors import InvalidRequestError
 from candlewick.server.config import ServeConfig
 from candlewick.server.settings import read_settings, setting, settings_of, show_settings
@@ -120,3 +121,19 @@ def test_every_setting_of_the_server_can_be_given_in_every_way(tmp_path: Path) -
             config, sources = read_settings(ServeConfig, arguments, environment, file)
             assert getattr(config, each.name) == expected
             assert [name for name, source in sources.items() if source != "default"] == [each.name]
+
+
+def test_the_draft_model_is_the_first_models() -> None:
+    pytest.importorskip("uvicorn", reason="needs the server extra")
+    from candlewick.server.serving import model_sources
+
+    loaded: list[tuple[str, object]] = []
+
+    def load(reference: str, engine: EngineConfig, progress: object) -> object:
+        loaded.append((reference, engine.draft_model))
+        return None
+
+    config = ServeConfig(models=("large.gguf", "other=other.gguf"), draft_model="small.gguf")
+    for source in model_sources(config, load):  # type: ignore[arg-type]
+        source.load(lambda stage, done, total: None)
+    assert loaded == [("large.gguf", "small.gguf"), ("other.gguf", None)]

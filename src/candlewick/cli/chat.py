@@ -44,6 +44,7 @@ def chat(
     seed: options.Seed = None,
     threads: options.Threads = None,
     context: options.Context = None,
+    draft_model: options.DraftModel = None,
     mcp_config: options.McpConfig = None,
     yes: options.Yes = False,
     stats: options.Stats = False,
@@ -55,10 +56,14 @@ def chat(
     with contextlib.ExitStack() as stack:
         llm: Chatting
         if mcp_config is None:
-            llm = stack.enter_context(loading.load_llm(model, threads=threads, context=context))
+            llm = stack.enter_context(
+                loading.load_llm(model, threads=threads, context=context, draft_model=draft_model)
+            )
         else:
             configuration = MCPConfiguration.load(mcp_config)
-            model_with_tools = loading.load_model_for_tools(model, threads=threads, context=context)
+            model_with_tools = loading.load_model_for_tools(
+                model, threads=threads, context=context, draft_model=draft_model
+            )
             asked = ConversationOptions(approve=Approver(printer.note, approves_all=yes))
             llm = stack.enter_context(AgentChat(model_with_tools, configuration, asked))
         conversation = Conversation(

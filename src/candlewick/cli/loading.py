@@ -50,8 +50,14 @@ class LoadingBar:
         self.stop()
 
 
-def load_llm(reference: str, *, threads: int | None = None, context: int | None = None) -> LLM:
-    """The model that ``reference`` means; ``context`` in tokens.
+def load_llm(
+    reference: str,
+    *,
+    threads: int | None = None,
+    context: int | None = None,
+    draft_model: str | None = None,
+) -> LLM:
+    """The model that ``reference`` means; ``context`` in tokens, ``draft_model`` a reference like the first.
 
     Raises:
         ModelNotFoundError: the reference leads nowhere.
@@ -61,7 +67,13 @@ def load_llm(reference: str, *, threads: int | None = None, context: int | None 
     from candlewick.chat.llm import LLM
 
     with LoadingBar() as bar:
-        return LLM(reference, progress=bar.update, num_threads=threads, max_context=context)
+        return LLM(
+            reference,
+            progress=bar.update,
+            num_threads=threads,
+            max_context=context,
+            draft_model=draft_model,
+        )
 
 
 def load_async_llm(reference: str, engine: EngineConfig, progress: Progress) -> AsyncLLM:
@@ -72,10 +84,15 @@ def load_async_llm(reference: str, engine: EngineConfig, progress: Progress) -> 
 
 
 def load_model_for_tools(
-    reference: str, *, threads: int | None = None, context: int | None = None
+    reference: str,
+    *,
+    threads: int | None = None,
+    context: int | None = None,
+    draft_model: str | None = None,
 ) -> AsyncLLM:
     """As :func:`load_llm`, for a command whose tools run in an event loop."""
     from candlewick.core.config import EngineConfig
 
     with LoadingBar() as bar:
-        return load_async_llm(reference, EngineConfig(num_threads=threads, max_context=context), bar.update)
+        config = EngineConfig(num_threads=threads, max_context=context, draft_model=draft_model)
+        return load_async_llm(reference, config, bar.update)

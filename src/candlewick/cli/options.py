@@ -47,6 +47,12 @@ Context = Annotated[
     int | None,
     typer.Option("--context", help="Tokens of prompt and answer together; else the model's limit."),
 ]
+DraftModel = Annotated[
+    str | None,
+    typer.Option(
+        "--draft-model", help="A much smaller model with the same vocabulary, to guess ahead for it."
+    ),
+]
 Stats = Annotated[bool, typer.Option("--stats", help="Tell tokens and speed at the end.")]
 HideThinking = Annotated[bool, typer.Option("--hide-thinking", help="Show the answer only.")]
 McpConfig = Annotated[

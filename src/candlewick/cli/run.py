@@ -41,6 +41,7 @@ def run(
     tools: options.DemoTools = None,
     threads: options.Threads = None,
     context: options.Context = None,
+    draft_model: options.DraftModel = None,
     stats: options.Stats = False,
     debug: options.Debug = False,
 ) -> None:
@@ -56,11 +57,15 @@ def run(
     with ExitStack() as stack:
         llm: Chatting
         if offered:
-            model_with_tools = loading.load_model_for_tools(model, threads=threads, context=context)
+            model_with_tools = loading.load_model_for_tools(
+                model, threads=threads, context=context, draft_model=draft_model
+            )
             limits = ConversationOptions(max_tool_calls=MOST_CALLS)
             llm = stack.enter_context(AgentChat(model_with_tools, MCPConfiguration(), limits, offered))
         else:
-            llm = stack.enter_context(loading.load_llm(model, threads=threads, context=context))
+            llm = stack.enter_context(
+                loading.load_llm(model, threads=threads, context=context, draft_model=draft_model)
+            )
         events = llm.chat(messages, params=params, thinking=thinking_mode(think))
         shown = printer.show(stack.enter_context(closing(events)))
     if stats and shown.complete is not None:

@@ -22,6 +22,7 @@ def verify(
     requests: Annotated[int, typer.Option(min=1, max=64, help="Requests to compare.")] = 6,
     neighbours: Annotated[int, typer.Option(min=1, max=200, help="Others to run beside them.")] = 32,
     max_tokens: Annotated[int, typer.Option(min=1, help="Tokens of each answer.")] = 32,
+    draft_model: options.DraftModel = None,
     threads: options.Threads = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
     debug: options.Debug = False,
@@ -33,7 +34,7 @@ def verify(
     from candlewick.core.verification import Verification, Workload
 
     console = Console(file=sys.stderr if as_json else sys.stdout, highlight=False)
-    config = EngineConfig(num_threads=threads)
+    config = EngineConfig(num_threads=threads, draft_model=draft_model)
     workload = Workload(num_requests=requests, num_neighbours=neighbours, max_tokens=max_tokens)
     with loading.LoadingBar() as bar:
         path = resolve_model(model, progress=bar.update)

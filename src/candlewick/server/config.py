@@ -89,6 +89,9 @@ class ServeConfig(ServerConfig):
         None, "A file with one API key a line, as for --api-key; # begins a comment."
     )
     threads: int | None = setting(None, "Worker threads of each model; else all usable cores.")
+    draft_model: str | None = setting(
+        None, "A much smaller model with the same vocabulary, to guess ahead for the first model."
+    )
     context: int | None = setting(None, "Tokens of prompt and answer together; else the model's limit.")
     max_running: int = setting(EngineConfig.max_running, "Answers that each model computes at the same time.")
     max_waiting: int = setting(

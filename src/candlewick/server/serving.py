@@ -68,6 +68,8 @@ def model_sources(config: ServeConfig, load: LoadModel = load_model) -> list[Mod
         match = _NAMED_MODEL.fullmatch(text)
         name, reference = match.groups() if match else (model_name_of(text), text)
         names = config.names if config.names and number == 0 else (name,)
+        draft_model = config.draft_model if number == 0 else None
+        engine = dataclasses.replace(engine, draft_model=draft_model)
         sources.append(
             ModelSource(names, partial(load, reference, engine), partial(memory_needs, reference, engine))
         )
