@@ -32,8 +32,8 @@ from candlewick.core.grammar import Grammar, GrammarCompiler
 from candlewick.core.kv_file import read_kv_file, write_kv_file
 from candlewick.core.model_config import Pooling
 from candlewick.core.output_stream import FinishReason, Output
-from candlewick.core.pending_requests import AnswerObserver
 from candlewick.core.params import GenerationParams
+from candlewick.core.pending_requests import AnswerObserver
 from candlewick.core.request import Request
 from candlewick.core.runner_protocol import ModelRunner
 
@@ -246,8 +246,8 @@ class InferenceEngine:
     def observe_answers(self, observer: AnswerObserver) -> None:
         """Have ``observer`` called with the last output of every answer, and what was asked for.
 
-        That happens in the engine's thread, so it must be quick, but in the context (``contextvars``) of whoever submitted
-        the request. There may be any number of observers.
+        That happens in the engine's thread, so it must be quick, but in the context (``contextvars``) of whoever
+        submitted the request. There may be any number of observers.
         """
         self._thread.observe_answers(observer)
 

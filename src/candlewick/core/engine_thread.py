@@ -28,7 +28,6 @@ from candlewick.core.embedding import EmbeddingRequest, EmbeddingWork, fail
 from candlewick.core.engine_stats import EngineHealth, EngineStats
 from candlewick.core.errors import EngineClosed, EngineFailed, KvFileError, ModelLoadError
 from candlewick.core.kv_file import read_kv_file, write_kv_file
-from candlewick.core.output_stream import Output
 from candlewick.core.pending_requests import AnswerObserver, PendingRequests
 from candlewick.core.prefix_store import PrefixStore
 from candlewick.core.request import Request

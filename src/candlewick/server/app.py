@@ -83,6 +83,7 @@ def create_app(model: AsyncLLM | Services, *, model_names: Sequence[str] = (), *
         title="Candlewick",
         summary="Language models on an ordinary CPU",
         redoc_url=None,
+        telemetry={"tracing": False},  # newer FastAPIs trace by themselves; here the setting decides
         exception_handlers={
             CandlewickError: _own_error,
             HTTPException: _http_error,
@@ -114,8 +115,23 @@ def create_app(model: AsyncLLM | Services, *, model_names: Sequence[str] = (), *
             expose_headers=[REQUEST_ID, "Retry-After"],
         )
     app.add_middleware(HostCheck, allowed_hosts=config.allowed_hosts)
+    if config.traces:
+        _trace(app, services)
     app.add_middleware(AccessLog)
     return app
+
+
+def _trace(app: FastAPI, services: Services) -> None:
+    try:
+        from candlewick.server.tracing import Tracing, trace_model
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("candlewick"):
+            raise
+        raise InvalidRequestError(
+            f"traces need {error.name}: pip install 'candlewick[otel]'", "traces"
+        ) from None
+    services.models.watch(trace_model)
+    app.add_middleware(Tracing)
 
 
 async def _own_error(request: Request, error: Any) -> Response:

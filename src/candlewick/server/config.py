@@ -47,6 +47,9 @@ class ServerConfig:
         None, "Requests that each key may begin in a minute, all at once or one after the other."
     )
     heartbeat_seconds: float = setting(15.0, "A stream that is silent for so long gets a comment.")
+    traces: bool = setting(
+        False, "Whether requests are told to OpenTelemetry; OTEL_ variables say where and how."
+    )
     metrics_prefix: str = setting(
         "candlewick", "How the names in /metrics begin; 'vllm' suits dashboards made for it."
     )
@@ -60,7 +63,9 @@ class ServerConfig:
                         f"{option.name} must be several texts, got {value!r}", option.name
                     )
                 object.__setattr__(self, option.name, tuple(value))
-            elif isinstance(value, int | float) and option.name not in _MAY_BE_ZERO and not value > 0:
+            elif isinstance(value, bool) or option.name in _MAY_BE_ZERO:
+                pass
+            elif isinstance(value, int | float) and not value > 0:
                 raise InvalidRequestError(f"{option.name} must be more than 0, got {value!r}", option.name)
         if not self.metrics_prefix.isidentifier():
             raise InvalidRequestError(

@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 
 from candlewick.core.engine_stats import EngineStats
 from candlewick.core.output_stream import Output
+from candlewick.core.params import GenerationParams
 from candlewick.server.model_registry import LoadedModel, ModelRegistry
 
 if TYPE_CHECKING:
@@ -156,7 +157,7 @@ class Metrics(Collector):
     def _observe(self, model: LoadedModel) -> None:
         model.llm.engine.observe_answers(partial(self._count, model.name))
 
-    def _count(self, model: str, last: Output) -> None:
+    def _count(self, model: str, last: Output, params: GenerationParams) -> None:
         """Called by an engine's thread with the last output of each answer."""
         if last.usage is None or last.timings is None:
             return

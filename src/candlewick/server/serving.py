@@ -50,6 +50,8 @@ def make_services(
         InvalidRequestError: two models have one name, an engine's setting is out of range, or a key is none.
         StoreError: the database can't be opened.
     """
+    if config.traces:
+        _export_traces()
     registry = ModelRegistry(model_sources(config, load), config.model_memory_bytes, on_progress)
     return Services(registry, _with_keys_of_file(config), _open_database(config.database))
 
@@ -157,6 +159,17 @@ def _with_keys_of_file(config: ServeConfig) -> ServeConfig:
     if not keys:
         raise InvalidRequestError(f"{config.api_key_file} holds no API key", "api_key_file")
     return dataclasses.replace(config, api_keys=config.api_keys + keys)
+
+
+def _export_traces() -> None:
+    try:
+        from candlewick.server.tracing import export_traces
+
+        export_traces()
+    except ModuleNotFoundError as error:
+        raise InvalidRequestError(
+            f"traces need {error.name}: pip install 'candlewick[otel]'", "traces"
+        ) from None
 
 
 def _open_database(url: str | None) -> Database | None:
