@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
 
 SECONDS = 1000
-CHROMIUM = os.environ.get("CANDLEWICK_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+CHROMIUM = (
+    os.environ.get("CANDLEWICK_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+)
 
 
 @pytest.fixture(scope="module")
@@ -21,6 +23,7 @@ def browser() -> Iterator[Browser]:
     driver = pytest.importorskip("playwright.sync_api", reason="needs playwright")
     if CHROMIUM is None:
         pytest.skip("needs chromium: make browser, or name one in CANDLEWICK_CHROMIUM")
+    driver.expect.set_options(timeout=20 * SECONDS)
     with driver.sync_playwright() as playwright:
         # Root, who runs continuous integration, can't have Chromium's sandbox.
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])

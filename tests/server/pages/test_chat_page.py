@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import re
 import sys
+import zlib
 from pathlib import Path
 
+import httpx
 import pytest
 
 pytest.importorskip("playwright.sync_api", reason="needs playwright")
 
-from conversing import answers, ask, ended, serving  # noqa: E402
-from playwright.sync_api import expect  # noqa: E402
-from running_server import running  # noqa: E402
-from scripted_llm import Gate, ScriptedLLM, text_answer, thinking_answer, tool_answer  # noqa: E402
+from conversing import answers, ask, ended, serving
+from playwright.sync_api import expect
+from running_server import running
+from scripted_llm import Gate, ScriptedLLM, text_answer, thinking_answer, tool_answer
 
-from candlewick.chat.events import Complete, ResponseToken, Start, ThinkingStart, ThinkingToken  # noqa: E402
-from candlewick.responses.mcp.configuration import MCPServerConfiguration  # noqa: E402
-from candlewick.server import create_app  # noqa: E402
-from candlewick.server.model_registry import ModelRegistry  # noqa: E402
-from candlewick.server.services import Services  # noqa: E402
+from candlewick.chat.events import Complete, ResponseToken, Start, ThinkingStart, ThinkingToken
+from candlewick.responses.mcp.configuration import MCPServerConfiguration
+from candlewick.server import create_app
+from candlewick.server.model_registry import ModelRegistry
+from candlewick.server.services import Services
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -145,7 +147,7 @@ def test_a_tool_call_over_mcp_waits_for_approval(page, verdict):
         page.goto(address)
         ask(page, "Add")
         button = page.get_by_role("button", name=verdict)
-        button.wait_for(timeout=30_000)
+        button.wait_for(timeout=60_000)
         expect(page.locator(".tool-body")).to_contain_text('"b": 3')
         button.click()
         ended(page)
@@ -195,3 +197,55 @@ def test_a_phone_shows_everything_without_scrolling_sideways(page):
         ("adaptive", 0.7),
         ("no_think", 0.2),
     ]
+
+
+def test_a_tab_that_nobody_looked_at_catches_up(page):
+    llm = ScriptedLLM(lambda call: text_answer(f"About {call.messages[-1].content}"))
+    with serving(llm) as address:
+        page.clock.install()
+        page.goto(address)
+        ask(page, "cats")
+        ended(page)
+        page.evaluate(VISIBILITY, True)
+        page.clock.fast_forward(60_000)
+        session = page.url.rpartition("/")[2]
+        httpx.post(f"{address}/v1/sessions/{session}/messages", json={"text": "dogs"}).raise_for_status()
+        page.evaluate(VISIBILITY, False)
+        page.clock.run_for(3000)
+        ended(page, 2)
+        expect(answers(page).last).to_contain_text("About dogs")
+
+
+VISIBILITY = """(hidden) => {
+  Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
+
+
+def test_a_slow_connection_carries_what_is_new_only(serve):
+    """Blocks are sent whole whenever they have grown; what a page has already must cost next to nothing."""
+    code = "".join(f"value_{n} = compute({n * n % 97}, 'text {n}')\n" for n in range(250))
+    pieces = [code[i : i + 40] for i in range(0, len(code), 40)]
+    gates = [Gate() for _ in range(20)]
+    script: list[object] = [Start("a", "m"), ResponseToken("```python\n")]
+    for number, piece in enumerate(pieces):
+        script.append(ResponseToken(piece))
+        if number % 10 == 9 and gates:
+            script.append(gates.pop())
+    waiting = [step for step in script if isinstance(step, Gate)]
+    address = serve(ScriptedLLM(lambda call: [*script, Complete("stop")]))
+    with httpx.Client(base_url=address, timeout=30) as client:
+        session = client.post("/v1/sessions", json={}).json()["id"]
+        client.post(f"/v1/sessions/{session}/messages", json={"text": "Go"}).raise_for_status()
+        with client.stream("GET", f"/chat/{session}/view", headers={"Accept-Encoding": "gzip"}) as view:
+            inflate = zlib.decompressobj(31)
+            sent, told = 0, b""
+            for raw in view.iter_raw():
+                sent += len(raw)
+                told += inflate.decompress(raw)
+                if waiting and waiting[0].reached.is_set():
+                    waiting.pop(0).go_on.set()
+                elif b'"state":"complete"' in told or b"Another answer" in told:
+                    break
+    assert len(told) > 20 * len(code)
+    assert sent < len(told) / 15

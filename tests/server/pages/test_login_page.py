@@ -9,9 +9,9 @@ import pytest
 
 pytest.importorskip("playwright.sync_api", reason="needs playwright")
 
-from conversing import answers, ask, ended, serving  # noqa: E402
-from playwright.sync_api import Page, expect  # noqa: E402
-from scripted_llm import ScriptedLLM, text_answer  # noqa: E402
+from conversing import answers, ask, ended, serving
+from playwright.sync_api import Page, expect
+from scripted_llm import ScriptedLLM, text_answer
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
@@ -15,6 +16,12 @@ from candlewick.server.pages.markdown import StreamedMarkdown
 from candlewick.server.pages.templates import Templates
 from candlewick.sessions import Entry, Session, TextPart, ThinkingPart, ToolPart
 
+SAID_CHARACTERS = 6_000
+"""Of what a person said, this much is shown at once."""
+EDIT_CHARACTERS = 50_000
+"""Fields with more text than this are too slow to write in."""
+PIECE_CHARACTERS = 8_000
+"""Browsers skip pieces that are out of sight, so they should be neither large nor many."""
 THREAD_CHARACTERS = 2_000
 """More new text than this is rendered outside of the event loop."""
 
@@ -53,9 +60,11 @@ class Patch:
 
 @dataclass(eq=False)
 class _Texts:
-    """What all looks at one session share: its texts as HTML, by the key of the part."""
+    """What all looks at one session share: its texts as HTML, by the key of the part, and its finished entries."""
 
     by_key: dict[str, StreamedMarkdown] = field(default_factory=dict)
+    finished: dict[str, tuple[tuple[object, ...], Node]] = field(default_factory=dict)
+    """Entries that nobody writes any more, each with what it was made of, by their ids."""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -117,11 +126,22 @@ class ConversationView:
 
     def _entry(self, entry: Entry) -> Node:
         siblings = self._session.tree.siblings(entry.id)
+        if entry.state == "writing":
+            return self._make_entry(entry, siblings)
+        # Long conversations must not be made anew for every token of their last answer.
+        made_of = (entry.version, *siblings, *(part.version for part in entry.parts))
+        known = self._texts.finished.get(entry.id)
+        if known is None or known[0] != made_of:
+            known = self._texts.finished[entry.id] = made_of, self._make_entry(entry, siblings)
+        return known[1]
+
+    def _make_entry(self, entry: Entry, siblings: list[str]) -> Node:
         position = siblings.index(entry.id)
         foot = self._templates.render(
             "partials/foot.html",
             entry=entry.to_json(),
             live=entry.state == "writing",
+            may_edit=len(entry.text) <= EDIT_CHARACTERS,
             position=position + 1,
             versions=len(siblings),
             before=siblings[position - 1] if position else None,
@@ -139,7 +159,10 @@ class ConversationView:
         key = f"{entry.id}.p{part.id}"
         match part:
             case TextPart() if entry.role == "user":
-                html = self._templates.render("partials/said.html", key=key, text=part.text)
+                pieces = list(_pieces(part.text))
+                html = self._templates.render(
+                    "partials/said.html", key=key, pieces=pieces, length=len(part.text)
+                )
                 return Node(key, html, part.version)
             case TextPart():
                 html = self._templates.render("partials/text.html", key=key)
@@ -164,6 +187,16 @@ class ConversationView:
             Node(f"{key}.b{number}", f'<div id="{key}.b{number}">{block.html}</div>', block.version)
             for number, block in enumerate(text.blocks if text else ())
         )
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """The text, cut at line ends where there are any: the start, then all the rest."""
+    begin, most = 0, SAID_CHARACTERS
+    while len(text) - begin > most:
+        end = text.rfind("\n", begin, begin + most) + 1 or begin + most
+        yield text[begin:end]
+        begin, most = end, PIECE_CHARACTERS
+    yield text[begin:]
 
 
 ROOT = "conversation"

@@ -107,7 +107,7 @@ def _split(text: str, *, grows: bool) -> tuple[list[str], list[int]]:
     rendered at less cost while it is long."""
     if not text.strip():
         return [], []
-    text = _without_controls(text)
+    text = without_controls(text)
     lines = [f"{line}\n" for line in text.split("\n")]
     if max(map(len, lines)) > LINE_CHARACTERS:
         return [f'<p class="plain">{html.escape(text)}</p>'], [0]
@@ -122,7 +122,7 @@ def _split(text: str, *, grows: bool) -> tuple[list[str], list[int]]:
 
 
 def _block_lines(text: str) -> list[tuple[int, int]]:
-    tokens = _PARSER.parse(text)
+    tokens = _BLOCK_PARSER.parse(text)
     return [
         (token.map[0], token.map[1])
         for token in tokens
@@ -132,7 +132,7 @@ def _block_lines(text: str) -> list[tuple[int, int]]:
 
 def _open_fence(text: str) -> str:
     """The line that opens the fence in which ``text`` ends, or nothing."""
-    tokens = _PARSER.parse(_without_controls(text))
+    tokens = _BLOCK_PARSER.parse(without_controls(text))
     if not tokens or tokens[-1].type != "fence":
         return ""
     fence, lines = tokens[-1], text.rstrip("\n").split("\n")
@@ -143,7 +143,7 @@ def _open_fence(text: str) -> str:
 @lru_cache(maxsize=4096)
 def render_block(source: str, plain: bool = False) -> str:
     """Safe HTML for Markdown, with the code in it coloured unless ``plain``; who reads the same shares it."""
-    return sanitise(str(_PARSER.render(_without_controls(source), {"plain": plain})))
+    return sanitise(str(_PARSER.render(without_controls(source), {"plain": plain})))
 
 
 def sanitise(text: str) -> str:
@@ -158,7 +158,7 @@ def sanitise(text: str) -> str:
     )
 
 
-def _without_controls(text: str) -> str:
+def without_controls(text: str) -> str:
     """Control characters, and those that turn the direction of text, made visible; of the same length."""
     return text.translate(_VISIBLE)
 
@@ -278,3 +278,5 @@ def _parser() -> MarkdownIt:
 
 
 _PARSER = _parser()
+_BLOCK_PARSER = _parser().disable("inline")
+"""Finds where blocks begin and end, and does not look into them."""

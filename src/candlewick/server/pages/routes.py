@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from datetime import date
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -15,13 +16,14 @@ from pygments.formatters import HtmlFormatter
 from starlette.exceptions import HTTPException
 
 from candlewick.core.errors import SessionNotFound
+from candlewick.server.pages.compressed_stream import CompressedEventStream
 from candlewick.server.pages.conversation_view import ConversationView, ConversationViews
 from candlewick.server.pages.entrance import COOKIE, TICKET_SECONDS, Entrance
 from candlewick.server.pages.status import StatusPage
 from candlewick.server.pages.templates import Templates
 from candlewick.server.routes.sessions import error_frame
 from candlewick.server.services import Services
-from candlewick.server.sse import HEARTBEAT, EventStream, Frames, frame
+from candlewick.server.sse import HEARTBEAT, Frames, frame
 from candlewick.sessions import Session, SessionSettings
 from candlewick.sessions.broadcaster import HEARTBEAT_SECONDS
 
@@ -62,8 +64,9 @@ def routes(services: Services, entrance: Entrance) -> APIRouter:
             since=session.broadcaster.id_of(number) if session else None,
             conversation="".join(node.to_html() for node in nodes),
             settings=(session.settings if session else SessionSettings()).to_json(),
-            sessions=await services.sessions.list(owner),
+            sessions=_with_days(await services.sessions.list(owner)),
             models=[{"name": model.name} for model in services.models.statuses()],
+            tool_servers=services.tool_servers.labels,
             signed_in=entrance.doorkeeper.wants_key,
         )
 
@@ -88,7 +91,8 @@ def routes(services: Services, entrance: Entrance) -> APIRouter:
         """What is new in a conversation, as HTML; events of the name ``patch``."""
         session = await services.sessions.open(id, _required(who(request)))
         last_id = request.headers.get("last-event-id") or since
-        return await EventStream.begin(request, _patches(session, views.of(session), last_id), error_frame)
+        patches = _patches(session, views.of(session), last_id)
+        return await CompressedEventStream.begin(request, patches, error_frame)
 
     @router.get("/page/sessions")
     async def session_list(request: Request, search: str = "", current: str = "") -> Response:
@@ -96,7 +100,7 @@ def routes(services: Services, entrance: Entrance) -> APIRouter:
         found = await services.sessions.list(_required(who(request)), search=search[:200])
         root = request.scope.get("root_path", "")
         html = templates.render(
-            "partials/sessions.html", sessions=found, search=search, current=current, root=root
+            "partials/sessions.html", sessions=_with_days(found), search=search, current=current, root=root
         )
         return HTMLResponse(html, headers=_NO_STORE)
 
@@ -195,6 +199,19 @@ async def _patches(session: Session, view: ConversationView, last_id: str) -> Fr
                 yield frame({}, "gone")
                 return
             yield HEARTBEAT
+
+
+def _with_days(sessions: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each with the heading below which it stands, by this machine's clock."""
+    today = date.today()
+    days = [(today - date.fromtimestamp(session["updated_at"])).days for session in sessions]
+    return [{**session, "day": _day(ago)} for session, ago in zip(sessions, days, strict=True)]
+
+
+def _day(days_ago: int) -> str:
+    if days_ago <= 1:
+        return "Today" if days_ago <= 0 else "Yesterday"
+    return "The last week" if days_ago <= 7 else "Earlier"
 
 
 def _context_used(session: Session) -> int | None:

@@ -11,12 +11,17 @@ from typing import Any
 
 from candlewick.core.engine_stats import EngineStats
 from candlewick.core.machine import available_cores, available_memory_bytes, choose_instruction_set
-from candlewick.server.pages.charts import line_chart
+from candlewick.core.output_stream import Output
+from candlewick.core.params import GenerationParams
+from candlewick.server.model_registry import LoadedModel
+from candlewick.server.pages.charts import latency_chart, line_chart, milliseconds
 from candlewick.server.pages.templates import Templates
 from candlewick.server.services import Services
 
 SAMPLE_SECONDS = 2.0
 HISTORY_SECONDS = 600.0
+MOST_ANSWERS = 1000
+"""Of how many answers the latencies are remembered."""
 
 
 @dataclass(frozen=True)
@@ -26,27 +31,43 @@ class Sample:
     time: float
     generated_tokens: int
     prompt_tokens: int
-    steps: int
-    step_seconds: float
     running: int
     waiting: int
-    blocks_used: int
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Of one answer, which ended at ``time`` of the monotonic clock."""
+
+    time: float
+    first_token_seconds: float
+    seconds_per_token: float
+    """0 where there was one token only."""
 
 
 class StatusPage:
-    """Looks at the engines every few seconds, from the first time that somebody looks at the page."""
+    """Looks at the engines every few seconds, from the first time that somebody looks at the page; hears of answers
+    from the start."""
 
     def __init__(self, services: Services, templates: Templates) -> None:
         self._services = services
         self._templates = templates
         self._samples: deque[Sample] = deque(maxlen=int(HISTORY_SECONDS / SAMPLE_SECONDS))
         self._sampling: asyncio.Task[None] | None = None
+        self._latencies: deque[Latency] = deque(maxlen=MOST_ANSWERS)
+        services.models.watch(self._watch)
 
     def body(self) -> str:
         """The part of the page that changes, as HTML."""
         if self._sampling is None or self._sampling.done():
             self._sampling = asyncio.create_task(self._sample_for_ever())
         self._samples.append(self._sample())
+        now = time.monotonic()
+        latencies = [
+            (now - latency.time, latency)
+            for latency in tuple(self._latencies)
+            if now - latency.time < HISTORY_SECONDS
+        ]
         rates = [_rates(a, b) for a, b in zip(self._samples, list(self._samples)[1:], strict=False)]
         return self._templates.render(
             "partials/status.html",
@@ -54,12 +75,40 @@ class StatusPage:
             machine=_machine(),
             servers=self._services.tool_servers.states,
             charts=[
-                {"title": "Tokens written a second", "svg": line_chart([(r.age, r.written) for r in rates])},
-                {"title": "Tokens read a second", "svg": line_chart([(r.age, r.read) for r in rates])},
-                {"title": "Milliseconds a step", "svg": line_chart([(r.age, r.step_ms) for r in rates])},
-                {"title": "Answers at once", "svg": line_chart([(r.age, r.running) for r in rates])},
+                _figure("Tokens written a second", line_chart([(r.age, r.written) for r in rates])),
+                _figure("Tokens read a second", line_chart([(r.age, r.read) for r in rates])),
+                _figure("Answers at once", line_chart([(r.age, r.running) for r in rates])),
+                _figure(
+                    "Time to the first token",
+                    latency_chart([(age, latency.first_token_seconds) for age, latency in latencies]),
+                ),
+                _figure(
+                    "Time between tokens",
+                    latency_chart(
+                        [
+                            (age, latency.seconds_per_token)
+                            for age, latency in latencies
+                            if latency.seconds_per_token
+                        ]
+                    ),
+                ),
+                _figure("Answers that wait", line_chart([(r.age, r.waiting) for r in rates])),
             ],
         )
+
+    def _watch(self, model: LoadedModel) -> None:
+        model.llm.engine.observe_answers(self._hear)
+
+    def _hear(self, last: Output, params: GenerationParams) -> None:
+        """Called by an engine's thread with the last output of each answer."""
+        if last.usage is not None and last.timings is not None and last.usage.completion_tokens:
+            self._latencies.append(
+                Latency(
+                    time=time.monotonic(),
+                    first_token_seconds=last.timings.time_to_first_token_seconds,
+                    seconds_per_token=last.timings.seconds_per_token(last.usage.completion_tokens),
+                )
+            )
 
     async def _sample_for_ever(self) -> None:
         while True:
@@ -72,11 +121,8 @@ class StatusPage:
             time=time.monotonic(),
             generated_tokens=sum(s.generated_tokens for s in stats),
             prompt_tokens=sum(s.computed_prompt_tokens for s in stats),
-            steps=sum(s.steps for s in stats),
-            step_seconds=sum(s.step_seconds for s in stats),
             running=sum(s.running for s in stats),
             waiting=sum(s.waiting for s in stats),
-            blocks_used=sum(s.blocks_used for s in stats),
         )
 
     def _model(self, status: Any) -> dict[str, Any]:
@@ -95,8 +141,13 @@ class StatusPage:
             "blocks": blocks,
             "used_share": stats.blocks_used / blocks if blocks else 0,
             "cached_share": stats.blocks_cached / blocks if blocks else 0,
+            "step": milliseconds(stats.recent.mean_step_seconds) if stats.recent.mean_step_seconds else None,
             "hit_share": stats.prefix_hit_tokens / stats.prompt_tokens if stats.prompt_tokens else None,
         }
+
+
+def _figure(title: str, svg: str) -> dict[str, str]:
+    return {"title": title, "svg": svg}
 
 
 @dataclass(frozen=True)
@@ -106,20 +157,19 @@ class Rates:
     age: float
     written: float
     read: float
-    step_ms: float
     running: float
+    waiting: float
 
 
 def _rates(before: Sample, after: Sample) -> Rates:
     seconds = max(1e-3, after.time - before.time)
-    steps = after.steps - before.steps
     return Rates(
         age=time.monotonic() - after.time,
         # A model that was unloaded took its counts with it.
         written=max(0, after.generated_tokens - before.generated_tokens) / seconds,
         read=max(0, after.prompt_tokens - before.prompt_tokens) / seconds,
-        step_ms=1000 * max(0.0, after.step_seconds - before.step_seconds) / steps if steps > 0 else 0.0,
         running=after.running,
+        waiting=after.waiting,
     )
 
 

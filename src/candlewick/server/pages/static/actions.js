@@ -42,7 +42,7 @@ export const entryActions = {
         '<button type="button" class="button">Cancel</button><button class="button primary">Send</button></div></form>',
     );
     const area = editor.querySelector("textarea");
-    area.value = said.textContent;
+    area.value = [...said.querySelectorAll(".piece")].map((piece) => piece.textContent).join("");
     area.rows = Math.min(12, area.value.split("\n").length + 1);
     const close = () => {
       editor.remove();

@@ -1,6 +1,7 @@
 // The field that people write in, and how a conversation begins.
 
 import { call, path } from "./api.js";
+import { clearAttachments, hasAttachments, withAttachments } from "./attachments.js";
 import { byId, clearNotice, notice } from "./dom.js";
 import { draftSettings } from "./settings.js";
 import { connect, onState, state, toEnd } from "./view.js";
@@ -14,27 +15,30 @@ let maxContext = null;
 let isFirst = true;
 
 export async function submit() {
-  const text = message.value;
+  const text = withAttachments(message.value);
   if (!text.trim() || state.writing || send.disabled) return;
   send.disabled = true;
+  send.setAttribute("aria-busy", "true");
   clearNotice();
   try {
     if (!state.session) await begin();
     await call("POST", `/v1/sessions/${state.session}/messages`, { text });
     message.value = "";
+    clearAttachments();
     grow();
     toEnd();
   } catch (error) {
     notice(error.message, submit);
   } finally {
     send.disabled = false;
+    send.removeAttribute("aria-busy");
   }
 }
 
 async function begin() {
   const session = await call("POST", "/v1/sessions", { settings: draftSettings() });
   history.pushState(null, "", path(`/chat/${session.id}`));
-  byId("welcome").hidden = true;
+  document.body.classList.remove("fresh");
   connect(session.id);
 }
 
@@ -57,11 +61,11 @@ message.addEventListener("keydown", (event) => {
   if (event.key === "Enter" && !event.shiftKey) {
     event.preventDefault();
     submit();
-  } else if (event.key === "ArrowUp" && !message.value) {
-    const edits = document.querySelectorAll('.entry.user [data-action="edit"]');
-    if (edits.length) {
+  } else if (event.key === "ArrowUp" && !message.value && !hasAttachments()) {
+    const edit = [...document.querySelectorAll(".entry.user")].at(-1)?.querySelector('[data-action="edit"]');
+    if (edit) {
       event.preventDefault();
-      edits[edits.length - 1].click();
+      edit.click();
     }
   }
 });
@@ -85,8 +89,10 @@ onState((now, changed) => {
 
 function showContext() {
   const used = state.context;
-  byId("context").textContent =
-    used && maxContext ? `Context ${numbers.format(used)} of ${numbers.format(maxContext)} tokens` : "";
+  byId("context").hidden = !(used && maxContext);
+  if (!(used && maxContext)) return;
+  byId("context-text").textContent = `Context ${numbers.format(used)} of ${numbers.format(maxContext)} tokens`;
+  byId("context-arc").setAttribute("stroke-dasharray", `${Math.min(100, (100 * used) / maxContext)} 100`);
 }
 
 function currentModel(models) {

@@ -1,6 +1,7 @@
 // The chat page: what is pressed and typed goes to the module that knows what it means.
 
 import { entryActions } from "./actions.js";
+import { attachmentActions } from "./attachments.js";
 import { stopAnswer } from "./composer.js";
 import { byId, notice } from "./dom.js";
 import { settingsActions } from "./settings.js";
@@ -9,6 +10,7 @@ import { connect, state, toEnd } from "./view.js";
 import { voiceActions } from "./voice.js";
 
 const actions = {
+  ...attachmentActions,
   ...entryActions,
   ...settingsActions,
   ...sidebarActions,

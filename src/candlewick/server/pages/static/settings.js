@@ -7,11 +7,12 @@ import { onState, state } from "./view.js";
 const dialog = byId("settings");
 const form = dialog.querySelector("form");
 const model = byId("model");
+const thinking = byId("thinking");
 
 let draft = {};
 
 export function draftSettings() {
-  return { ...draft, model: model.value || null };
+  return { ...draft, model: model.value || null, thinking: thinking.value };
 }
 
 const number = (name) => (form.elements[name].value === "" ? null : Number(form.elements[name].value));
@@ -38,6 +39,7 @@ function fill({ settings, title }) {
 async function save() {
   if (!form.reportValidity()) return;
   draft = read();
+  thinking.value = draft.thinking;
   try {
     if (state.session) {
       const title = form.elements.title.value.trim();
@@ -56,11 +58,9 @@ function download(format) {
 
 export const settingsActions = {
   settings() {
-    for (const part of dialog.querySelectorAll('[data-action="delete"],[data-action^="export"]')) {
-      part.hidden = !state.session;
-    }
-    form.elements.title.closest(".field").hidden = !state.session;
+    for (const part of dialog.querySelectorAll(".only-saved")) part.hidden = !state.session;
     if (state.settings) fill(state);
+    else form.elements.thinking.value = thinking.value;
     dialog.showModal();
   },
   "save-settings": save,
@@ -77,12 +77,16 @@ form.addEventListener("submit", () => dialog.close());
 dialog.addEventListener("click", (event) => {
   if (event.target === dialog) dialog.close();
 });
-model.addEventListener("change", async () => {
-  if (!state.session) return;
-  await call("PATCH", `/v1/sessions/${state.session}`, { settings: { model: model.value } }).catch((error) =>
-    notice(error.message),
-  );
-});
+function changeAtOnce(setting, select) {
+  select.addEventListener("change", async () => {
+    if (!state.session) return;
+    const settings = { [setting]: select.value };
+    await call("PATCH", `/v1/sessions/${state.session}`, { settings }).catch((error) => notice(error.message));
+  });
+}
+changeAtOnce("model", model);
+changeAtOnce("thinking", thinking);
 onState(({ settings }) => {
   if (settings.model) model.value = settings.model;
+  thinking.value = settings.thinking;
 });

@@ -26,6 +26,13 @@ export const sidebarActions = {
     document.querySelector('[aria-controls="sidebar"]').setAttribute("aria-expanded", String(isOpen));
     if (isOpen) search.focus();
   },
+  async forget(button) {
+    const { session } = button.dataset;
+    if (!confirm("Delete this conversation for good?")) return;
+    await call("DELETE", `/v1/sessions/${session}`);
+    if (session === state.session) location.assign(path("/"));
+    else await refresh();
+  },
   import() {
     byId("import-file").click();
   },

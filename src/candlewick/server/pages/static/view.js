@@ -7,8 +7,13 @@ const scroller = byId("scroll");
 const conversation = byId("conversation");
 const listeners = new Set();
 
+// Browsers have six connections to a server: tabs that nobody looks at leave theirs to others.
+const HIDDEN_MILLISECONDS = 20_000;
+
 let source = null;
+let lastId = "";
 let retryTimer = 0;
+let hiddenTimer = 0;
 let atEnd = true;
 
 export const state = { session: conversation.dataset.session || null, writing: null, title: "", settings: null };
@@ -19,7 +24,10 @@ export function connect(id, since = "") {
   disconnect();
   state.session = id;
   source = new EventSource(path(`/chat/${id}/view?since=${encodeURIComponent(since)}`));
-  source.addEventListener("patch", (event) => apply(JSON.parse(event.data)));
+  source.addEventListener("patch", (event) => {
+    lastId = event.lastEventId;
+    apply(JSON.parse(event.data));
+  });
   source.addEventListener("open", clearNotice);
   source.addEventListener("gone", () => {
     disconnect();
@@ -32,7 +40,7 @@ export function connect(id, since = "") {
     // Browsers come back by themselves unless the server said no.
     if (source.readyState === EventSource.CLOSED) {
       clearTimeout(retryTimer);
-      retryTimer = setTimeout(() => connect(id), 2000);
+      retryTimer = setTimeout(() => connect(id, lastId), 2000);
     }
   });
 }
@@ -42,6 +50,12 @@ export function disconnect() {
   source?.close();
   source = null;
 }
+
+document.addEventListener("visibilitychange", () => {
+  clearTimeout(hiddenTimer);
+  if (document.hidden) hiddenTimer = setTimeout(disconnect, HIDDEN_MILLISECONDS);
+  else if (state.session && !source) connect(state.session, lastId);
+});
 
 function apply(patch) {
   const stick = atEnd;
