@@ -1,12 +1,17 @@
-"""Candlewick beside llama.cpp on one GGUF file, in one process, taking turns: A B A B.
+"""Candlewick beside another engine on one GGUF file, in one process, taking turns: A B A B.
 
-    python benchmarks/compare.py MODEL.gguf [--prompt 512] [--streams 1,4,8,16] [--rounds 5] [--json]
+    python benchmarks/compare.py MODEL.gguf                                    # llama.cpp
+    python benchmarks/compare.py MODEL.gguf --prompts 512,2048 --streams 1,8 --json figures.json --picture chart.svg
+    python benchmarks/compare.py MODEL.gguf --peer mistralrs
+    python benchmarks/compare.py MODEL.gguf --peer http://127.0.0.1:8000/v1 --peer-model NAME
 
-The machine's speed wanders, so each round measures both sides of every case one after the other, and what counts is
-the median of the rounds' ratios. Needs ``pip install llama-cpp-python``, compiled for this machine.
+The machine's speed wanders, so each round measures both sides of a case one after the other, between readings of
+what the machine can do just then (``calibration.py``). Rounds with a slow moment are measured again. What counts is
+the median of the rounds' ratios; the share of the limit is that of the weights' reading or of the integer products,
+whichever takes longer, at the speed that was read in the same round.
 
-Only the models' arithmetic is compared: prompt processing in one piece, and decode steps of several streams, each
-with its own short context. Neither side samples.
+llama.cpp needs ``pip install llama-cpp-python``, compiled on this machine. Only the models' arithmetic is compared
+there: prompts in pieces of 512 tokens, and decode steps of several streams behind short contexts; neither side samples.
 """
 
 from __future__ import annotations
@@ -14,127 +19,31 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol
 
-import numpy as np
+import picture
+from calibration import Machine, Reading, mean
+from engines import STEPS, Engine, Setup, Work, open_engine
 
-from candlewick.core.batch import BLOCK_SIZE, Batch
-from candlewick.core.config import EngineConfig
+from candlewick.cli.model_work import ModelWork
 from candlewick.core.gguf import GGUFFile
 from candlewick.core.machine import available_cores
-from candlewick.core.native_runner import NativeRunner
 
-HISTORY = 64
-"""Tokens in each stream's context before a decode step is timed."""
-STEPS = 6
-"""Decode steps in one measurement."""
+PIECE = 512
+MOST_TRIES = 4
+"""Rounds that may be measured for each one that is wanted."""
 
 
-class Contestant(Protocol):
+@dataclass(frozen=True)
+class Case:
     name: str
-
-    def prefill(self, num_tokens: int) -> float:
-        """Seconds to process a prompt."""
-
-    def decode(self, num_streams: int) -> float:
-        """Seconds for one step of all streams."""
-
-
-class Candlewick:
-    name = "candlewick"
-
-    def __init__(self, path: Path, max_tokens: int, threads: int) -> None:
-        config = EngineConfig(max_context=4096, max_step_tokens=max_tokens, num_threads=threads)
-        with GGUFFile.open(path) as file:
-            self._runner = NativeRunner.load(file, config)
-
-    def prefill(self, num_tokens: int) -> float:
-        return self._step(1, 0, num_tokens)
-
-    def decode(self, num_streams: int) -> float:
-        for stream in range(num_streams):
-            self._step(1, 0, HISTORY, first_stream=stream)
-        return sum(self._step(num_streams, HISTORY + i, 1) for i in range(STEPS)) / STEPS
-
-    def _step(self, num_streams: int, position: int, num_tokens: int, first_stream: int = 0) -> float:
-        blocks = -(-(HISTORY + STEPS) // BLOCK_SIZE)
-        if num_streams == 1 and position == 0:
-            blocks = max(blocks, -(-num_tokens // BLOCK_SIZE))
-        tables = (first_stream + np.arange(num_streams))[:, None] * blocks + np.arange(blocks)
-        starts = np.arange(num_streams + 1) * num_tokens
-        batch = Batch(
-            token_ids=np.full(num_streams * num_tokens, 100, np.int32),
-            positions=np.tile(np.arange(position, position + num_tokens), num_streams).astype(np.int32),
-            query_starts=starts.astype(np.int32),
-            block_tables=tables.astype(np.int32),
-            logit_rows=(starts[1:] - 1).astype(np.int32),
-        )
-        start = time.perf_counter()
-        self._runner.execute(batch)
-        return time.perf_counter() - start
-
-
-class LlamaCpp:
-    name = "llama.cpp"
-
-    def __init__(self, path: Path, max_tokens: int, threads: int, repacks: bool) -> None:
-        import llama_cpp
-
-        self._api = llama_cpp
-        llama_cpp.llama_backend_init()
-        silence = llama_cpp.llama_log_callback(lambda level, text, data: None)
-        llama_cpp.llama_log_set(silence, None)
-        self._silence = silence
-        loading = llama_cpp.llama_model_default_params()
-        loading.use_extra_bufts = repacks
-        self._model = llama_cpp.llama_model_load_from_file(str(path).encode(), loading)
-        settings = llama_cpp.llama_context_default_params()
-        settings.n_ctx = 8192
-        settings.n_batch = settings.n_ubatch = max_tokens
-        settings.n_seq_max = 32
-        settings.n_threads = settings.n_threads_batch = threads
-        settings.kv_unified = True
-        self._context = llama_cpp.llama_init_from_model(self._model, settings)
-        self._batch = llama_cpp.llama_batch_init(max_tokens, 0, 1)
-
-    def prefill(self, num_tokens: int) -> float:
-        self._forget()
-        return self._step([(0, 0, num_tokens)])
-
-    def decode(self, num_streams: int) -> float:
-        self._forget()
-        for stream in range(num_streams):
-            self._step([(stream, 0, HISTORY)])
-        return (
-            sum(self._step([(s, HISTORY + i, 1) for s in range(num_streams)]) for i in range(STEPS)) / STEPS
-        )
-
-    def _forget(self) -> None:
-        self._api.llama_memory_clear(self._api.llama_get_memory(self._context), True)
-
-    def _step(self, parts: list[tuple[int, int, int]]) -> float:
-        """``(stream, first position, tokens)``; logits of the last token of each."""
-        batch = self._batch
-        row = 0
-        for stream, position, num_tokens in parts:
-            for i in range(num_tokens):
-                batch.token[row] = 100
-                batch.pos[row] = position + i
-                batch.n_seq_id[row] = 1
-                batch.seq_id[row][0] = stream
-                batch.logits[row] = i == num_tokens - 1
-                row += 1
-        batch.n_tokens = row
-        start = time.perf_counter()
-        status = self._api.llama_decode(self._context, batch)
-        self._api.llama_synchronize(self._context)
-        seconds = time.perf_counter() - start
-        if status != 0:
-            raise RuntimeError(f"llama_decode returned {status}")
-        return seconds
+    measure: Callable[[Engine], Work]
+    steps: int
+    """How often the weights are read."""
+    drawn: int
+    """Rows of logits."""
 
 
 @dataclass(frozen=True)
@@ -144,26 +53,58 @@ class Result:
     theirs_tokens_per_second: float
     ratio: float
     """Median over the rounds of ours / theirs."""
+    share_of_limit: float
+    """Ours, of what reading and multiplying allow, at the machine's speed of the same round."""
+    rounds: int
+    slow_rounds: int
+    """Rounds that did not count because the machine was slow in them."""
+
+
+def make_cases(prompts: list[int], streams: list[int]) -> list[Case]:
+    cases = [
+        Case(f"prompt {n}", lambda side, n=n: side.prefill(n), -(-n // PIECE), -(-n // PIECE))
+        for n in prompts
+    ]
+    cases += [
+        Case(f"{n} stream{'s' * (n > 1)}", lambda side, n=n: side.decode(n), STEPS, n * STEPS)
+        for n in streams
+    ]
+    return cases
 
 
 def compare(
-    ours: Contestant, theirs: Contestant, prompt: int, streams: list[int], rounds: int
-) -> list[Result]:
-    cases = [(f"pp{prompt}", prompt, lambda side: side.prefill(prompt))]
-    cases += [(f"tg x{n}", n, lambda side, n=n: side.decode(n)) for n in streams]
-    results = []
-    for name, tokens, measure in cases:
-        measure(ours), measure(theirs)  # the first time is for page faults and sleeping threads
-        pairs = [(measure(ours), measure(theirs)) for _ in range(rounds)]
-        results.append(
-            Result(
-                name,
-                tokens / statistics.median(mine for mine, _ in pairs),
-                tokens / statistics.median(other for _, other in pairs),
-                statistics.median(other / mine for mine, other in pairs),
-            )
-        )
-    return results
+    ours: Engine, theirs: Engine, case: Case, rounds: int, machine: Machine, work: ModelWork
+) -> Result:
+    """Both sides of one case, ``rounds`` times."""
+    case.measure(ours), case.measure(theirs)  # the first time is for page faults and sleeping threads
+    pairs: list[tuple[Work, Work, Reading]] = []
+    slow: list[tuple[Work, Work, Reading]] = []
+    while len(pairs) < rounds and len(pairs) + len(slow) < MOST_TRIES * rounds:
+        before = machine.read()
+        mine = case.measure(ours)
+        between = machine.read()
+        other = case.measure(theirs)
+        after = machine.read()
+        is_slow = any(reading.is_slow_beside(machine.best) for reading in (before, between, after))
+        (slow if is_slow else pairs).append((mine, other, mean(before, between)))
+    counted = (
+        pairs or slow
+    )  # a machine that is never fast is measured as it is, and the number of rounds says so
+    return Result(
+        test=case.name,
+        ours_tokens_per_second=statistics.median(mine.tokens_per_second for mine, _, _ in counted),
+        theirs_tokens_per_second=statistics.median(other.tokens_per_second for _, other, _ in counted),
+        ratio=statistics.median(
+            mine.tokens_per_second / other.tokens_per_second for mine, other, _ in counted
+        ),
+        share_of_limit=statistics.median(
+            work.shortest_seconds(case.steps, mine.tokens, case.drawn, limit.bandwidth, limit.products)
+            / mine.seconds
+            for mine, _, limit in counted
+        ),
+        rounds=len(pairs),
+        slow_rounds=len(slow),
+    )
 
 
 def main() -> None:
@@ -171,29 +112,66 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("model", type=Path)
-    parser.add_argument("--prompt", type=int, default=512)
+    parser.add_argument("--peer", default="llama.cpp", help="llama.cpp, mistralrs, or an endpoint's address")
+    parser.add_argument("--peer-model", default="default", help="the model's name at an endpoint")
+    parser.add_argument("--prompts", default="512", help="lengths, separated by commas")
     parser.add_argument("--streams", default="1,4,8,16")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=available_cores())
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    parser.add_argument("--picture", type=Path, help="draw them into this SVG file")
     parser.add_argument(
         "--no-repacking",
         action="store_true",
         help="llama.cpp with its weights as in the file (its AMX form crashes in llama-cpp-python 0.3.36)",
     )
     arguments = parser.parse_args()
-    streams = [int(n) for n in arguments.streams.split(",")]
-    most = max(arguments.prompt, HISTORY)
-    ours = Candlewick(arguments.model, most, arguments.threads)
-    theirs = LlamaCpp(arguments.model, most, arguments.threads, repacks=not arguments.no_repacking)
-    results = compare(ours, theirs, arguments.prompt, streams, arguments.rounds)
-    if arguments.json:
-        print(json.dumps([asdict(result) for result in results], indent=2))
-        return
-    print(f"{'test':>8} {'candlewick t/s':>15} {'llama.cpp t/s':>15} {'ratio':>7}")
-    for r in results:
+    prompts = [int(n) for n in arguments.prompts.split(",") if n]
+    streams = [int(n) for n in arguments.streams.split(",") if n]
+    setup = Setup(
+        path=arguments.model,
+        most_tokens=max([PIECE, *prompts]),
+        most_streams=max([1, *streams]),
+        threads=arguments.threads,
+        repacks=not arguments.no_repacking,
+        endpoint_model=arguments.peer_model,
+    )
+    ours, theirs = open_engine("candlewick", setup), open_engine(arguments.peer, setup)
+    with GGUFFile.open(arguments.model) as file:
+        work = ModelWork.of(file)
+    machine = Machine(arguments.threads)
+    print(f"{arguments.model.name}, {arguments.threads} threads, {theirs.name}")
+    print(
+        f"{'test':>12} {'candlewick':>11} {'peer':>8} {'ratio':>6} {'of limit':>9} {'rounds':>7} {'slow':>5}"
+    )
+    results = []
+    for case in make_cases(prompts, streams):
+        r = compare(ours, theirs, case, arguments.rounds, machine, work)
+        results.append(r)
         print(
-            f"{r.test:>8} {r.ours_tokens_per_second:>15.1f} {r.theirs_tokens_per_second:>15.1f} {r.ratio:>7.2f}"
+            f"{r.test:>12} {r.ours_tokens_per_second:>11.1f} {r.theirs_tokens_per_second:>8.1f} {r.ratio:>6.2f}"
+            f" {r.share_of_limit:>9.0%} {r.rounds:>7} {r.slow_rounds:>5}",
+            flush=True,
+        )
+    best = machine.best
+    print(f"limits: {best.products / 1e9:.0f} billion products/s, {best.bandwidth / 1e9:.1f} GB/s")
+    if arguments.json:
+        figures = {
+            "model": arguments.model.name,
+            "peer": theirs.name,
+            "threads": arguments.threads,
+            "products_per_second": best.products,
+            "bytes_per_second": best.bandwidth,
+            "results": [asdict(result) for result in results],
+        }
+        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+    if arguments.picture:
+        rows = [
+            picture.Row(r.test, r.ours_tokens_per_second, r.theirs_tokens_per_second, r.ratio)
+            for r in results
+        ]
+        arguments.picture.write_text(
+            picture.draw(f"{arguments.model.stem}: tokens a second", "Candlewick", theirs.name, rows)
         )
 
 

@@ -28,7 +28,8 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from compare import LlamaCpp
+from engines import Setup
+from engines.llama_cpp import LlamaCpp
 
 from candlewick.core.config import EngineConfig
 from candlewick.core.engine import InferenceEngine
@@ -146,12 +147,12 @@ def throughput(contestant: Contestant, prompts: Prompts, num_streams: int) -> di
 
 
 def lockstep_throughput(side: LlamaCpp, num_streams: int) -> dict[str, float]:
-    side._forget()
+    side.forget()
     start = time.perf_counter()
     for stream in range(num_streams):
-        side._step([(stream, 0, PROMPT)])
+        side.step([(stream, 0, PROMPT)])
     for i in range(ANSWER - 1):
-        side._step([(stream, PROMPT + i, 1) for stream in range(num_streams)])
+        side.step([(stream, PROMPT + i, 1) for stream in range(num_streams)])
     return {"tokens/s": num_streams * ANSWER / (time.perf_counter() - start)}
 
 
@@ -257,7 +258,9 @@ def main() -> None:
     if not arguments.alone:
         repacks = not arguments.no_repacking
         contestants.append(LlamaCppPython(arguments.model, context, arguments.threads, repacks))
-        batched = LlamaCpp(arguments.model, PROMPT, arguments.threads, repacks)
+        most = max(streams)
+        setup = Setup(arguments.model, most * (PROMPT + ANSWER), most, arguments.threads, repacks)
+        batched = LlamaCpp(setup)
 
     cases: dict[str, dict[str, Measurement]] = {}
     for n in streams:

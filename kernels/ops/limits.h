@@ -19,11 +19,12 @@ static int64_t multiply_registers(int rounds) {
     S::for_each_linear_part([&]<class Part>() {
         const typename Part::Bytes w = Part::load_bytes(weights);
         typename Part::Dots dots[chains];
-        for (auto& chain : dots) chain = Part::zero_dots();
+        // Loops over the chains would keep them in memory.
+        unroll<chains>([&]<int I>() __attribute__((always_inline)) { dots[I] = Part::zero_dots(); });
         for (int round = 0; round < rounds; ++round)
             unroll<chains>([&]<int I>() __attribute__((always_inline)) { dots[I] = Part::dot4(dots[I], w, four); });
         typename Part::I32 sum = Part::zero_int();
-        for (const auto& chain : dots) sum = Part::add_dots(sum, chain);
+        unroll<chains>([&]<int I>() __attribute__((always_inline)) { sum = Part::add_dots(sum, dots[I]); });
         float lanes[16] = {};
         Part::store(lanes, Part::to_float(sum));
         used = used + lanes[0] + lanes[15];

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import statistics
 import time
 from dataclasses import asdict, dataclass
@@ -18,10 +17,10 @@ from typer.core import TyperGroup
 
 from candlewick.cli import loading, machine_limits, options
 from candlewick.cli.bench_serve import bench_serve
+from candlewick.cli.model_work import ModelWork
 from candlewick.core.errors import InvalidRequestError
 
 if TYPE_CHECKING:
-    from candlewick.core.gguf import GGUFFile
     from candlewick.core.native_runner import NativeRunner
 
 ROUNDS = 3
@@ -111,7 +110,7 @@ def measure(
             max_context=None,
         )
         runner = NativeRunner.load(file, config, progress=bar.update)
-        work = _Work.of(file)
+        work = ModelWork.of(file)
     try:
         bench = _Bench(runner, prompt, generate)
         prefill = bench.prefill_seconds()
@@ -125,9 +124,7 @@ def measure(
     peak = machine_limits.product_peak(pool, choose_instruction_set(None))
 
     def share(steps: int, tokens: int, drawn: int, seconds: float) -> float:
-        """A step reads all weights once; each token is multiplied with them, with the head only where drawn."""
-        products = tokens * work.products + drawn * work.head_products
-        return max(steps * work.num_bytes / bandwidth, products / peak) / seconds
+        return work.shortest_seconds(steps, tokens, drawn, bandwidth, peak) / seconds
 
     pieces = -(-prompt // STEP_TOKENS)
 
@@ -206,32 +203,6 @@ def _median(work: Any) -> float:
         work()
         seconds.append(time.perf_counter() - start)
     return statistics.median(seconds)
-
-
-@dataclass(frozen=True)
-class _Work:
-    """What a model's matrices cost; rows that are looked up, and attention, are not counted."""
-
-    num_bytes: int
-    products: int
-    """Multiplications for each token, without the head's."""
-    head_products: int
-    """Those for each token whose next one is wanted."""
-
-    @classmethod
-    def of(cls, file: GGUFFile) -> _Work:
-        from candlewick.core.models import trace_file
-        from candlewick.core.program import Linear
-
-        _, program = trace_file(file)
-        matrices = [op for op in program.ops if isinstance(op, Linear)]
-        sizes = [math.prod(file.tensors[op.matrix].shape) for op in matrices]
-        is_head = [program.values[op.output].rows == "logits" for op in matrices]
-        return cls(
-            num_bytes=sum(file.tensors[op.matrix].num_bytes for op in matrices),
-            products=sum(size for size, head in zip(sizes, is_head, strict=True) if not head),
-            head_products=sum(size for size, head in zip(sizes, is_head, strict=True) if head),
-        )
 
 
 def _numbers(text: str) -> list[int]:
