@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from candlewick.cli import agent, bench, chat, doctor, inspect, mcp, run, serve, verify
+from candlewick.cli import agent, bench, chat, doctor, inspect, mcp, run, serve, top, verify
 from candlewick.cli.options import is_debugging
 from candlewick.core.errors import CandlewickError, InvalidRequestError
 
@@ -61,6 +61,7 @@ app.command("chat")(chat.chat)
 app.command("agent")(agent.agent)
 app.command("mcp")(mcp.mcp)
 app.command("serve")(serve.serve)
+app.command("top")(top.top)
 app.command("inspect")(inspect.inspect)
 app.command("doctor")(doctor.doctor)
 app.command("verify")(verify.verify)
