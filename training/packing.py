@@ -23,9 +23,9 @@ from corpus.dialogue import Dialogue
 from corpus.mixture import dialogue, learned_throughout
 from model import FORBIDDEN
 
-PROMPT_SHARE = 0.1
-"""Of the prompt's tokens one in ten is learned, of the answer's each: a little of it teaches the language and
-copying sooner."""
+PROMPT_SHARE = 0.02
+"""Of the prompt's tokens one in fifty is learned, of the answer's each. A little of it teaches the language and copying
+sooner; much of it is noise, since nobody can know what a user says next."""
 TOKENS_PER_BATCH = 4096
 ROW_LENGTHS: tuple[tuple[int, float], ...] = (
     (128, 0.12),
