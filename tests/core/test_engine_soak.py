@@ -14,13 +14,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from scripted_runner import VOCAB_SIZE, ByteTokenizer, ScriptedRunner, direct
+from scripted_runner import VOCAB_SIZE, ByteTokenizer, ScriptedRunner, ScriptedSampler, direct, hashed
 
 from candlewick.core.batch import Batch
 from candlewick.core.config import EngineConfig
 from candlewick.core.engine import InferenceEngine
 from candlewick.core.errors import EngineOverloaded, InvalidRequestError
 from candlewick.core.params import GenerationParams
+from candlewick.core.speculation.draft_model import DraftModel
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 MINUTES = float(os.environ.get("CANDLEWICK_SOAK_MINUTES", "2"))
@@ -112,9 +113,12 @@ def resident_bytes() -> int:
 def soak(engine: InferenceEngine, *, is_exact: bool) -> None:
     thread = engine._thread
     execute = thread._runner.execute
+    draft_model = thread._speculator.draft_model  # type: ignore[union-attr]
+    assert draft_model is not None
 
     def checked_execute(batch: Batch) -> None:
         thread._scheduler.check_integrity()
+        draft_model.check_integrity()
         execute(batch)
 
     thread._runner.execute = checked_execute  # type: ignore[method-assign]
@@ -136,13 +140,26 @@ def soak(engine: InferenceEngine, *, is_exact: bool) -> None:
     stats = engine.stats()
     assert (stats.running, stats.waiting, stats.blocks_used) == (0, 0, 0)
     thread._scheduler.check_integrity()
+    assert draft_model.blocks.num_held == 0
+    assert stats.accepted_draft_tokens > 0
     ends = sum((user.ends for user in users), Counter())
     assert min(ends[end] for end in ("answered", "left", "mistake")) > 0, ends
     assert stats.preemptions > 0
 
 
+@pytest.fixture(autouse=True)
+def _guesses_of_a_draft_model_cost_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is as slow as the model here, and would soon be left alone."""
+    monkeypatch.setattr(DraftModel, "round_seconds", lambda self, num_sequences: 0.0)
+
+
 def test_a_scripted_model_that_can_not_be_fooled() -> None:
-    with InferenceEngine(ScriptedRunner(num_blocks=16), ByteTokenizer(), CONFIG) as engine:  # type: ignore[arg-type]
+    def sometimes_right(context: tuple[int, ...], sampler: ScriptedSampler) -> int:
+        return hashed(context, sampler) if len(context) % 3 else 0
+
+    runner = ScriptedRunner(num_blocks=16)
+    draft_runner = ScriptedRunner(num_blocks=12, next_token=sometimes_right)
+    with InferenceEngine(runner, ByteTokenizer(), CONFIG, draft_runner) as engine:  # type: ignore[arg-type]
         assert engine.vocab_size == VOCAB_SIZE
         soak(engine, is_exact=True)
 
@@ -155,6 +172,6 @@ def test_the_builtin_model() -> None:
 
     with GGUFFile.open(resolve_model("builtin")) as file:
         block_bytes = kv_block_bytes(ModelConfig.from_file(file), "f16")
-    config = replace(CONFIG, kv_cache_bytes=16 * block_bytes, num_threads=1)
+    config = replace(CONFIG, kv_cache_bytes=16 * block_bytes, num_threads=1, draft_model="builtin")
     with InferenceEngine.load("builtin", config) as engine:
         soak(engine, is_exact=False)
