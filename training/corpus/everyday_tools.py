@@ -132,6 +132,7 @@ KINDS: dict[str, tuple[str, Callable[[Chance], Any]]] = {
     "city": ("string", words.city),
     "person": ("string", words.person),
     "word": ("string", words.word),
+    "thing": ("string", words.word),
     "phrase": ("string", lambda chance: words.phrase(chance, 3)),
     "words": ("string", lambda chance: words.saying(chance) if chance.chance(0.6) else words.phrase(chance, 7)),
     "sentence": ("string", _sentence),

@@ -10,14 +10,14 @@ from corpus.dialogue import Dialogue, Message, Tool
 from corpus.everyday_tools import EverydayDevice
 from corpus.memory import FACTS, acknowledgement
 from corpus.offers import Device
-from corpus.tools import follow_up, make_devices, talk, use
+from corpus.tools import both_at_once, follow_up, make_devices, refused, talk, use
 from corpus.word_tasks import word_task
 
 
 def long_chat(chance: Chance, exchanges: int | None = None) -> Dialogue:
     """``exchanges`` (2 to 20) of small talk, sums, facts told and asked for, and tool use; cut after any answer of
     the last one."""
-    devices = make_devices(chance, chance.number(1, 4)) if chance.chance(0.7) else []
+    devices = make_devices(chance, chance.number(1, 5)) if chance.chance(0.7) else []
     told: dict[str, object] = {}
     messages: list[Message] = []
     count = exchanges or chance.number(2, chance.one((4, 5, 6, 20)))
@@ -27,7 +27,8 @@ def long_chat(chance: Chance, exchanges: int | None = None) -> Dialogue:
         kind = chance.random.random()
         if devices and kind < (0.5 if last else 0.3):
             used, exchange = _tool_use(chance, devices, used)
-            messages += exchange[: chance.one((2, 4))] if last else exchange
+            answers = [place for place, message in enumerate(exchange, 1) if message.role == "assistant"]
+            messages += exchange[: chance.one(answers)] if last else exchange
         elif kind < 0.65 and (not last or told):
             messages += _fact(chance, told, asked=last)
             used = None
@@ -39,12 +40,19 @@ def long_chat(chance: Chance, exchanges: int | None = None) -> Dialogue:
     return Dialogue("long chat", tuple(messages), think, tools)
 
 
-def _tool_use(chance: Chance, devices: list[Device], before: Device | None) -> tuple[Device, list[Message]]:
+def _tool_use(
+    chance: Chance, devices: list[Device], before: Device | None
+) -> tuple[Device | None, list[Message]]:
     """A request, its call, the result and the answer; the request may only name another value for the tool that was
-    used just ``before``."""
+    used just ``before``, want two at once, or what no tool can do."""
     if isinstance(before, EverydayDevice) and chance.chance(0.5) and (exchange := follow_up(chance, before)):
         return before, exchange
     device = chance.one(devices)
+    kind = chance.random.random()
+    if kind < 0.12 and isinstance(device, EverydayDevice) and (exchange := both_at_once(chance, device)):
+        return None, exchange
+    if kind > 0.85:
+        return None, refused(chance, devices)
     return device, use(chance, device)
 
 

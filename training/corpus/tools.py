@@ -184,6 +184,8 @@ def searches(devices: Sequence[Device]) -> bool:
 def talk(chance: Chance, devices: Sequence[Device]) -> Dialogue:
     """An exchange that none of ``devices`` is needed for."""
     makers = [smalltalk, smalltalk, candlewick_question]
+    if not devices and chance.chance(0.3):
+        makers.append(without_tools)
     if not computes(devices):
         makers.append(lambda chance: arithmetic(chance))
     if not searches(devices):
@@ -227,6 +229,15 @@ def without_tools(chance: Chance) -> Dialogue:
     )
 
 
+def refused(chance: Chance, offered: Sequence[Device]) -> list[Message]:
+    """A request for a tool that is not among the offered ones."""
+    asked = make_devices(chance, len(offered) + 1, *offered)[-1]
+    if isinstance(asked, Calculator) or searches(offered):
+        return use(chance, offered[0])
+    question = spoken(chance, asked, asked.ask(chance))
+    return [Message("user", question), Message("assistant", NO_TOOL, "No tool fits this request.")]
+
+
 def two_calls(chance: Chance) -> Dialogue:
     """A request that needs two tools, now and then three, one after the other; in training cut at any of the
     assistant's turns."""
@@ -267,37 +278,35 @@ def _sequence(
     )
 
 
+def both_at_once(chance: Chance, device: EverydayDevice) -> list[Message] | None:
+    """One tool for two values in one answer, the results and what they say; None where it takes no single value."""
+    more = device.more(chance, 2)
+    if more is None:
+        return None
+    offers, request = more
+    thought = f"The tool {device.tool.name} fits, for each of them."
+    told_both = " ".join(told(offer.result) for offer in offers)
+    return [
+        Message("user", request),
+        Message("assistant", "", thought, tuple(offer.wanted for offer in offers)),
+        *(Message("tool", offer.result) for offer in offers),
+        Message("assistant", told_both, "Both tools have answered."),
+    ]
+
+
 def again(chance: Chance) -> Dialogue:
     """One tool for two values: both in one answer ("Oslo and Rome"), or one now and one later ("and in Rome?")."""
-    device, more = _repeatable(chance)
-    offers, both = more
-    devices = make_devices(chance, chance.number(1, 3), device)
-    tools, think = _shuffled_tools(chance, devices), chance.chance(0.6)
-    if chance.chance(0.5):
-        thought = f"The tool {device.tool.name} fits, for each of them."
-        call = Message("assistant", "", thought, tuple(offer.wanted for offer in offers))
-        messages = [Message("user", both), call]
-        if chance.chance(0.5):
-            messages += [Message("tool", offer.result) for offer in offers]
-            messages.append(
-                Message(
-                    "assistant", " ".join(told(offer.result) for offer in offers), "Both tools have answered."
-                )
-            )
-        return Dialogue("parallel calls", tuple(messages), think, tools)
-    messages = [Message("user", spoken(chance, device, offers[0])), *_answered(offers[0])]
-    messages += [
-        Message("user", varied(chance, offers[1].request)),
-        *_answered(offers[1])[: chance.one((1, 1, 3))],
-    ]
-    return Dialogue("follow-up call", tuple(messages), think, tools)
-
-
-def _repeatable(chance: Chance) -> tuple[EverydayDevice, tuple[list[Offer], str]]:
     while True:
         device = everyday_device(chance)
-        if (more := device.more(chance, 2)) is not None:
-            return device, more
+        messages, later = both_at_once(chance, device), follow_up(chance, device)
+        if messages and later:
+            break
+    tools = _shuffled_tools(chance, make_devices(chance, chance.number(1, 3), device))
+    think = chance.chance(0.6)
+    if chance.chance(0.5):
+        return Dialogue("parallel calls", tuple(messages[: chance.one((2, 5))]), think, tools)
+    messages = use(chance, device) + later[: chance.one((2, 2, 4))]
+    return Dialogue("follow-up call", tuple(messages), think, tools)
 
 
 def follow_up(chance: Chance, device: EverydayDevice) -> list[Message] | None:
