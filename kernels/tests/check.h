@@ -68,6 +68,7 @@ inline const Kernels& specification() { return *all_kernels().back(); }
 
 void test_rows();
 void test_linear();
+void test_program();
 void test_attention();
 void test_sampling();
 

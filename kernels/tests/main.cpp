@@ -9,6 +9,7 @@ int main() {
     for (const candlewick::Kernels* kernels : all_kernels()) std::printf("instruction set: %s\n", kernels->name);
     test_rows();
     test_linear();
+    test_program();
     test_attention();
     test_sampling();
     std::printf("%d checks, %d failed\n", results().checks, results().failures);
