@@ -9,6 +9,9 @@ from dataclasses import dataclass
 
 import pytest
 
+from candlewick.core.config import EngineConfig
+from candlewick.core.scheduler import Scheduler
+from candlewick.core.sequence import Sequence
 from candlewick.core.step_pacer import FIRST_SHARE, LEAST_SHARE, NO_LIMIT, StepPacer
 
 MAX_STEP_TOKENS = 512
@@ -107,3 +110,41 @@ def test_a_clock_too_coarse_to_see_a_step_does_not_stop_prompts() -> None:
 def test_without_running_answers_or_without_a_limit_there_is_none() -> None:
     assert StepPacer(2.5).allowance(0) == NO_LIMIT
     assert StepPacer(math.inf).allowance(7) == NO_LIMIT
+
+
+@pytest.mark.parametrize("machine", [*MACHINES, Machine(reading=0.03, row=0.004, noise=0.1)])
+@pytest.mark.parametrize("attention", [0.0, 0.5, 2.0])
+def test_the_gap_of_a_running_answer_beside_a_prompt_of_8k_tokens(machine: Machine, attention: float) -> None:
+    """At the default budget it stays below 3 times the quiet one. ``attention`` is what a token costs because it comes
+    after all of the prompt, as a part of what it costs anyway."""
+    config = EngineConfig()
+    pacer = StepPacer(config.max_decode_slowdown)
+    scheduler = Scheduler(
+        1000, max_running=config.max_running, max_step_tokens=config.max_step_tokens, pacer=pacer
+    )
+    answer, prompt = Sequence([1] * 20, 0), Sequence([2] * 8192, 1)
+    random_numbers = random.Random(0)
+    gaps: list[float] = []
+
+    def step() -> None:
+        chosen = scheduler.schedule()
+        num_rows = sum(chunk.num_rows for chunk in chosen.chunks)
+        seconds = machine.seconds(num_rows, random_numbers, len(gaps) + 1)
+        for chunk in chosen.chunks:
+            num_earlier = chunk.sequence.num_computed + chunk.num_rows / 2
+            seconds += attention * machine.row * chunk.num_rows * num_earlier / 8192
+        pacer.record(chosen.num_decodes, chosen.num_prompt_tokens, seconds)
+        scheduler.complete(chosen)
+        gaps.append(seconds)
+        answer.append(3)
+
+    scheduler.add(answer)
+    for _ in range(20):
+        step()
+    quiet = sorted(gaps[1:])[len(gaps) // 2]
+    del gaps[:]
+    scheduler.add(prompt)
+    while prompt.num_pending:
+        step()
+    assert max(gaps) < 3 * quiet
+    assert len(gaps) < 8192 / LEAST_SHARE, "the prompt gets what fits"
