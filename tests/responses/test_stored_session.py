@@ -145,6 +145,22 @@ async def test_the_next_turn_goes_on_from_the_very_tokens(database: Database) ->
     assert transcript.keeps_thinking
 
 
+async def test_a_call_of_the_caller_is_answered_later(database: Database) -> None:
+    called = [*CALL[:-1], Complete("tool_calls", Usage(2, 1), token_ids=(5, 6))]
+    llm = in_turns(called, text_answer("Rain."))
+    tool = function_tool(weather).definition
+    first = await run(ResponsesSession(llm, store=database), QUESTION, client_tools=[tool])
+    assert [call.id for call in first.pending_calls] == ["c1"]
+    result = {"role": "tool", "tool_call_id": "c1", "content": "rain in Ulm"}
+    second = await run(
+        ResponsesSession(llm, store=database), [result], client_tools=[tool], continues=first.response_id
+    )
+    assert second.text == "Rain."
+    assert [message.role for message in llm.calls[1].messages] == ["system", "user", "assistant", "tool"]
+    assert llm.calls[1].transcript is not None
+    assert llm.calls[1].transcript.num_messages == 3
+
+
 async def test_an_approval_is_given_later(database: Database) -> None:
     llm = in_turns(CALL, text_answer("Rain."), text_answer("Done."))
     tool = function_tool(weather, needs_approval=True)

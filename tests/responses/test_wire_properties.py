@@ -156,8 +156,12 @@ def test_the_wire_tells_it_well(
         check_item(item)
     again = read_input(output)
     assert [(item["type"], item["id"]) for item in again] == [(item["type"], item["id"]) for item in output]
-    if result.stop_reason in ("stop", "approval"):
-        dialogue = to_dialogue([user_message("Go."), *again])
+    if result.stop_reason in ("stop", "approval", "tool_calls"):
+        outputs = [
+            {"type": "function_call_output", "call_id": call.id, "output": "done"}
+            for call in result.pending_calls
+        ]
+        dialogue = to_dialogue([user_message("Go."), *again, *read_input(outputs)])
         said = [m.content or "" for m in dialogue.messages if m.role == "assistant"]
         meant = [m.content or "" for m in result.messages if m.role == "assistant"]
         assert "".join("".join(said).split()) == "".join("".join(meant).split())

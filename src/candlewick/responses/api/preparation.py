@@ -55,7 +55,7 @@ class Prepared:
         """The tokens that the conversation goes on from, if they are known."""
         if self.context.token_ids is None:
             return None
-        past = self._to_dialogue(self.context.items)
+        past = self._to_dialogue(self.context.items, is_past=True)
         reasoning = self.request.reasoning
         keeps_thinking = reasoning is not None and reasoning.context == "all_turns"
         return Transcript(self.context.token_ids, past.num_messages_answered, keeps_thinking)
@@ -67,7 +67,7 @@ class Prepared:
             return []
         return [tool for tool in self.tools.functions if allowed is None or tool.name in allowed]
 
-    def _to_dialogue(self, items: Sequence[Item]) -> Dialogue:
+    def _to_dialogue(self, items: Sequence[Item], *, is_past: bool = False) -> Dialogue:
         taken = Counter(tool.name for tool in self.tools.functions)
         for names in self.listed_servers.values():
             taken.update(names)
@@ -76,7 +76,7 @@ class Prepared:
             """As a conversation's toolbox calls tools of servers."""
             return name if taken[name] <= 1 else f"{label}__{name}"
 
-        return to_dialogue(items, self.request.instructions, tool_name)
+        return to_dialogue(items, self.request.instructions, tool_name, is_past=is_past)
 
 
 async def read_items(value: object, where: str, owner: str, responses: ResponseStore) -> list[Item]:

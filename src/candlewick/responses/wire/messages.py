@@ -38,12 +38,17 @@ ToolNames = Callable[[str, str], str]
 
 
 def to_dialogue(
-    items: Iterable[Item], instructions: str | None = None, tool_names: ToolNames = lambda label, name: name
+    items: Iterable[Item],
+    instructions: str | None = None,
+    tool_names: ToolNames = lambda label, name: name,
+    *,
+    is_past: bool = False,
 ) -> Dialogue:
     """The messages of a conversation given in items.
 
     Items of one answer (reasoning, text, calls) become one message. A call that is waiting for an approval
-    stays open at the end, for the conversation to deal with; elsewhere the model is told that it was not run.
+    stays open at the end, for the conversation to deal with; elsewhere the model is told that it was not run. So
+    does a function call whose output is still to come, where the items are only what was said until then (``is_past``).
 
     Raises:
         InvalidRequestError: a function call has no output, an output or an approval has no call.
@@ -53,7 +58,7 @@ def to_dialogue(
         reader.messages.append(Message(role="system", content=instructions))
     for item in items:
         reader.read(item)
-    reader.finish()
+    reader.finish(is_past=is_past)
     return Dialogue(tuple(reader.messages), reader.approvals)
 
 
@@ -100,6 +105,11 @@ class _Answer:
     requests: set[str] = field(default_factory=set)
     """Ids of the calls that need an approval."""
 
+    @property
+    def is_open(self) -> bool:
+        """Whether a call waits for the client's output: what the model says then, it said after the call."""
+        return any(call.id not in self.results and call.id not in self.requests for call in self.calls)
+
 
 class _Reader:
     def __init__(self, tool_names: ToolNames) -> None:
@@ -140,8 +150,8 @@ class _Reader:
                 self._close()
                 self._summary = unseal(item["encrypted_content"], "encrypted_content")
 
-    def finish(self) -> None:
-        self._close(is_end=True)
+    def finish(self, *, is_past: bool) -> None:
+        self._close(is_end=True, is_past=is_past)
         if self._summary:
             self._tell("user", "")
 
@@ -154,7 +164,7 @@ class _Reader:
     def _of_model(self, *, is_beginning: bool = False) -> _Answer:
         """The answer that is being gathered; reasoning and text come at the beginning of one."""
         answer = self._answer
-        if answer is not None and is_beginning and (answer.text or answer.calls):
+        if answer is not None and is_beginning and (answer.text or answer.calls) and not answer.is_open:
             self._close()
         if self._answer is None:
             self._answer = _Answer()
@@ -182,7 +192,7 @@ class _Reader:
             )
         self.approvals[request_id] = ApprovalAnswer(item["approve"], item["reason"])
 
-    def _close(self, *, is_end: bool = False) -> None:
+    def _close(self, *, is_end: bool = False, is_past: bool = False) -> None:
         """End the answer that is being gathered."""
         answer, self._answer = self._answer, None
         if answer is None:
@@ -198,6 +208,8 @@ class _Reader:
         for call in answer.calls:
             result = answer.results.get(call.id)
             if result is None:
+                if is_past:
+                    continue
                 if call.id not in answer.requests:
                     raise InvalidRequestError(f"the function call {call.id!r} has no output", "input")
                 if is_end:
