@@ -6,6 +6,9 @@ Invented words teach copying: a model that has seen thousands of different names
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 from corpus.chance import Chance
 
 PEOPLE = (
@@ -64,8 +67,30 @@ def city(chance: Chance) -> str:
     return chance.mine(CITIES) if chance.chance(0.6) else invented(chance).capitalize()
 
 
+def _found() -> tuple[str, ...]:
+    """The longer words of the corpus's own files. Copied as values they can't be guessed by heart, as a short list can."""
+    text = " ".join(Path(__file__).with_name(name).read_text(encoding="utf-8") for name in _FILES)
+    words = set(re.findall(r"(?<![\w.])[a-z]{4,10}(?![\w(=.])", text))
+    return tuple(sorted(words - set(_USUAL)))
+
+
+_FILES = ("topics.toml", "everyday_tools.toml")
+_USUAL = (
+    "about again all also another answer answers anything asks been both call called can could does doing done each else every "
+    "find from give gives given have here into just know like likes look make more most much name names need number other "
+    "please said same says search send show some something such takes tell text than thank thanks that their them then there "
+    "these they thing this those through today tomorrow urgent used user uses very want what when where which while will with "
+    "word words would write your"
+).split()
+FOUND = _found()
+
+
 def word(chance: Chance) -> str:
-    return chance.mine(NOUNS) if chance.chance(0.6) else invented(chance)
+    """A word to copy: a plain noun, one of the corpus's own words, or an invented one."""
+    kind = chance.random.random()
+    if kind < 0.25:
+        return chance.mine(NOUNS)
+    return chance.mine(FOUND) if kind < 0.55 else invented(chance)
 
 
 def phrase(chance: Chance, longest: int = 4) -> str:
