@@ -30,16 +30,20 @@ def line_chart(points: Points) -> str:
 
 
 def latency_chart(points: Points) -> str:
-    """Seconds that single things took: a dot each, a line through their medians, and the median of all as a number."""
+    """Seconds that single things took: a dot each, a line through their medians, and the median of all as a number.
+
+    The height is made for nine of ten; what took longer than fits lies at the upper edge.
+    """
     if not points:
         return _chart("", "nothing was measured", "", "–")
-    top = nice_ceiling(1000 * max(seconds for _, seconds in points)) / 1000
-    dots = "".join(f"M{x:.1f} {y:.1f}h0" for x, y in _places(points, top))
-    medians = " ".join(f"{x:.1f},{y:.1f}" for x, y in _places(_medians(points), top))
-    middle = median(seconds for _, seconds in points)
+    seconds = sorted(seconds for _, seconds in points)
+    middle, worst = median(seconds), seconds[-1]
+    top = nice_ceiling(1000 * min(worst, 1.5 * seconds[int(0.9 * (len(seconds) - 1))])) / 1000
+    dots = "".join(f"M{x:.1f} {y:.1f}h0" for x, y in _places([(a, min(s, top)) for a, s in points], top))
+    medians = " ".join(f"{x:.1f},{y:.1f}" for x, y in _places(_medians(points, top), top))
     return _chart(
         f'<polyline class="line" points="{medians}"/><path class="dots" d="{dots}"/>',
-        f"{len(points)} measured, half of them within {milliseconds(middle)}, at most {milliseconds(top)}",
+        f"{len(points)} measured, half of them within {milliseconds(middle)}, the worst {milliseconds(worst)}",
         milliseconds(top),
         milliseconds(middle),
     )
@@ -62,11 +66,13 @@ def _places(points: Points, top: float) -> list[tuple[float, float]]:
     ]
 
 
-def _medians(points: Points) -> list[tuple[float, float]]:
+def _medians(points: Points, most: float) -> list[tuple[float, float]]:
     buckets: dict[int, list[float]] = {}
     for age, value in points:
         buckets.setdefault(int(age // BUCKET_SECONDS), []).append(value)
-    return [((bucket + 0.5) * BUCKET_SECONDS, median(values)) for bucket, values in buckets.items()]
+    return [
+        ((bucket + 0.5) * BUCKET_SECONDS, min(median(values), most)) for bucket, values in buckets.items()
+    ]
 
 
 def nice_ceiling(value: float) -> float:

@@ -61,6 +61,7 @@ class StatusPage:
         """The part of the page that changes, as HTML."""
         if self._sampling is None or self._sampling.done():
             self._sampling = asyncio.create_task(self._sample_for_ever())
+        self._services.tool_servers.start()  # their states are shown, not that nobody has asked for them yet
         self._samples.append(self._sample())
         now = time.monotonic()
         latencies = [
@@ -79,11 +80,11 @@ class StatusPage:
                 _figure("Tokens read a second", line_chart([(r.age, r.read) for r in rates])),
                 _figure("Answers at once", line_chart([(r.age, r.running) for r in rates])),
                 _figure(
-                    "Time to the first token",
+                    "Time to the first token, median",
                     latency_chart([(age, latency.first_token_seconds) for age, latency in latencies]),
                 ),
                 _figure(
-                    "Time between tokens",
+                    "Time between tokens, median",
                     latency_chart(
                         [
                             (age, latency.seconds_per_token)
