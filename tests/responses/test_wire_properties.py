@@ -106,12 +106,13 @@ class Script:
     answers=st.none() | st.integers(0, 9),
     cancel_after=st.none() | st.integers(0, 30),
     has_logprobs=st.booleans(),
+    has_pieces=st.booleans(),
     has_summary=st.booleans(),
     has_sealed=st.booleans(),
     is_queued=st.booleans(),
 )
 def test_the_wire_tells_it_well(
-    turns, servers, asked, answers, cancel_after, has_logprobs, has_summary, has_sealed, is_queued
+    turns, servers, asked, answers, cancel_after, has_logprobs, has_pieces, has_summary, has_sealed, is_queued
 ):
     llm = ScriptedLLM(Script(turns, has_logprobs))
     happened = asyncio.run(converse(llm, asked, answers, cancel_after))
@@ -119,7 +120,9 @@ def test_the_wire_tells_it_well(
         settled_fields(ResponseRequest(model="m", input="Go."), read_tools(None, None), "m")
     )
     state.status = "queued" if is_queued else "in_progress"
-    writer = ResponseWriter(state, has_summary=has_summary, has_sealed=has_sealed, listed=["web"])
+    writer = ResponseWriter(
+        state, has_reasoning_pieces=has_pieces, has_summary=has_summary, has_sealed=has_sealed, listed=["web"]
+    )
     told = list(writer.begin())
     for label, status in servers:
         told += writer.write(

@@ -251,7 +251,9 @@ def test_background_cancelled(client: Any) -> None:
 
 def test_a_stream_is_resumed(client: Any) -> None:
     responses = client(replaying(*thinking_answer(["hm"], "Hel", "lo"))).responses
-    stream = responses.create(model="scripted", input="hi", background=True, stream=True)
+    stream = responses.create(
+        model="scripted", input="hi", background=True, stream=True, reasoning={"effort": "low"}
+    )
     seen = []
     for event in stream:
         seen.append(event)

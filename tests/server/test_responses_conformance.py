@@ -209,6 +209,19 @@ def test_a_stream_ends_as_the_specification_says(http: httpx.Client) -> None:
     assert events[-1]["response"]["error"] == {"code": "server_error", "message": "broken"}
 
 
+def test_thinking_comes_in_pieces_to_those_who_ask(http: httpx.Client) -> None:
+    def kinds(**fields: Any) -> set[str]:
+        body = {**MODEL, "input": "hi", "stream": True, **fields}
+        with http.stream("POST", "responses", json=body) as reply:
+            lines = list(reply.iter_lines())
+        check_order([json.loads(line[6:]) for line in lines if line.startswith("data: {")])
+        return {line.removeprefix("event: ") for line in lines if line.startswith("event: ")}
+
+    assert not {kind for kind in kinds() if "reasoning" in kind}
+    for reasoning in ({"effort": "low"}, {"summary": "auto"}):
+        assert {"response.reasoning_text.delta", "response.reasoning_text.done"} <= kinds(reasoning=reasoning)
+
+
 def test_what_is_not_stored_lives_as_long_as_its_socket(address: str) -> None:
     url = f"{address.replace('http', 'ws', 1)}/responses"
     with connect(url) as socket:

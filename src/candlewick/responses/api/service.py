@@ -289,6 +289,7 @@ class _Maker:
         )
         self._writer = ResponseWriter(
             running.state,
+            has_reasoning_pieces=request.wants_reasoning_pieces,
             has_summary=request.wants_summary,
             has_sealed=request.includes("reasoning.encrypted_content"),
             listed=prepared.listed_servers,

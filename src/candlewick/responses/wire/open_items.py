@@ -80,8 +80,9 @@ class OpenMessage(OpenItem):
 class OpenReasoning(OpenItem):
     kind = "reasoning"
 
-    def __init__(self, has_summary: bool, has_sealed: bool) -> None:
+    def __init__(self, comes_in_pieces: bool, has_summary: bool, has_sealed: bool) -> None:
         super().__init__()
+        self._comes_in_pieces = comes_in_pieces
         self._has_summary = has_summary
         self._has_sealed = has_sealed
 
@@ -93,13 +94,15 @@ class OpenReasoning(OpenItem):
 
     def add(self, text: str, logprobs: tuple[TokenLogprob, ...]) -> Iterator[WireEvent]:
         self.text.append(text)
-        yield {"type": "response.reasoning_text.delta", "content_index": 0, "delta": text}
+        if self._comes_in_pieces:
+            yield {"type": "response.reasoning_text.delta", "content_index": 0, "delta": text}
         if self._has_summary:
             yield {"type": "response.reasoning_summary_text.delta", "summary_index": 0, "delta": text}
 
     def end(self) -> Iterator[WireEvent]:
         text = "".join(self.text)
-        yield {"type": "response.reasoning_text.done", "content_index": 0, "text": text}
+        if self._comes_in_pieces:
+            yield {"type": "response.reasoning_text.done", "content_index": 0, "text": text}
         yield {"type": "response.content_part.done", "content_index": 0, "part": self._part(text)}
         if self._has_summary:
             part = {"type": "summary_text", "text": text}

@@ -230,6 +230,12 @@ class ResponseRequest(InputFields):
         return reasoning is not None and (reasoning.summary or reasoning.generate_summary) is not None
 
     @property
+    def wants_reasoning_pieces(self) -> bool:
+        """Whether it says something of reasoning: then its stream shows the model think."""
+        reasoning = self.reasoning
+        return reasoning is not None and (reasoning.effort is not None or self.wants_summary)
+
+    @property
     def keeps_thinking(self) -> bool:
         return self.reasoning is not None and self.reasoning.context == "all_turns"
 

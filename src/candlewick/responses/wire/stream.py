@@ -42,6 +42,9 @@ class ResponseWriter:
 
     Args:
         state: the response, which grows with the events.
+        has_reasoning_pieces: whether reasoning is told as it comes, else when it is done. OpenAI and the Open Responses
+            specification have different names for the events of its pieces (``response.reasoning_text.delta`` and
+            ``response.reasoning.delta``), so that they come only to those who asked; the names are OpenAI's.
         has_summary: whether reasoning items get a summary. There is no second model to write one: it is the
             reasoning itself.
         has_sealed: whether reasoning items carry ``encrypted_content``.
@@ -53,6 +56,7 @@ class ResponseWriter:
         self,
         state: ResponseState,
         *,
+        has_reasoning_pieces: bool = False,
         has_summary: bool = False,
         has_sealed: bool = False,
         listed: Collection[str] = (),
@@ -61,6 +65,7 @@ class ResponseWriter:
         self.state = state
         self.token_ids: tuple[int, ...] = ()
         """The tokens of the last answer, with its prompt."""
+        self._has_reasoning_pieces = has_reasoning_pieces
         self._has_summary = has_summary
         self._has_sealed = has_sealed
         self._listed = set(listed)
@@ -90,7 +95,9 @@ class ResponseWriter:
             case TurnStart():
                 self._client_tools = frozenset(tool.name for tool in event.tools if tool.kind == "client")
             case ThinkingStart():
-                yield from self._begin(OpenReasoning(self._has_summary, self._has_sealed))
+                yield from self._begin(
+                    OpenReasoning(self._has_reasoning_pieces, self._has_summary, self._has_sealed)
+                )
             case ThinkingToken(text=text):
                 yield from self._add(text)
             case ThinkingEnd():
