@@ -7,6 +7,7 @@ installed is skipped.
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,9 @@ import pytest
 
 pytest.importorskip("fastapi", reason="needs the server extra")
 pytest.importorskip("uvicorn", reason="needs the server extra")
+
+# litellm would fetch a list of prices when it is imported.
+os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
 TESTS = Path(__file__).parents[1]
 sys.path[:0] = [str(TESTS / "openai"), str(TESTS / "server")]

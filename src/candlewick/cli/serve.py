@@ -99,6 +99,7 @@ def _say_hello(listener: socket.socket, settings: ServeConfig, names: tuple[str,
     has_key = bool(settings.api_keys or settings.api_key_file)
     lines = [
         f"models   {escape(', '.join(names))}",
+        f"chat     {address}/",
         f"address  {address}/v1",
         f"health   {address}/health",
         f"metrics  {address}/metrics",

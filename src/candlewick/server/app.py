@@ -7,6 +7,7 @@ The model belongs to the caller, who also closes it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI
@@ -146,7 +147,10 @@ async def _foreign_error(request: Request, error: Exception) -> Response:
 
 async def _http_error(request: Request, error: Any) -> Response:
     kind = "rate_limit_error" if error.status_code == 429 else "invalid_request_error"
-    body = error_body(str(error.detail), type=kind, code=_CODES.get(error.status_code))
+    message = str(error.detail)
+    if message == HTTPStatus(error.status_code).phrase:  # of the framework, about a path or a method
+        message = f"{request.method} {request.url.path} is not served here; /docs shows what is"
+    body = error_body(message, type=kind, code=_CODES.get(error.status_code))
     return JSONResponse(body, error.status_code, error.headers)
 
 

@@ -13,7 +13,8 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import FrameType
+from typing import TYPE_CHECKING, TextIO
 
 import uvicorn
 
@@ -30,6 +31,8 @@ from candlewick.server.services import Services
 
 if TYPE_CHECKING:
     from candlewick.store.database import Database
+
+logger = logging.getLogger(__name__)
 
 LoadModel = Callable[[str, EngineConfig, Progress], AsyncLLM]
 
@@ -116,22 +119,36 @@ async def serve(
 
 def log_to_standard_error(config: ServeConfig) -> None:
     """Lead what the server says, and its record of requests, to standard error."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _StandardError()
     handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
     for name, level in (("candlewick", logging.INFO), ("uvicorn", logging.WARNING)):
         logger = logging.getLogger(name)
         logger.setLevel(level)
         logger.handlers = [handler]
         logger.propagate = False
-    requests = logging.StreamHandler(sys.stderr)
+    requests = _StandardError()
     requests.setFormatter(AccessFormatter(config.access_log))
     ACCESS_LOGGER.handlers = [] if config.access_log == "off" else [requests]
     ACCESS_LOGGER.disabled = config.access_log == "off"
     ACCESS_LOGGER.propagate = False
 
 
+class _StandardError(logging.StreamHandler[TextIO]):
+    """Writes to what standard error is at the time: a progress bar puts something before it while it is shown."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.stream = sys.stderr
+        super().emit(record)
+
+
 class _Server(uvicorn.Server):
     """Leaves signals to whoever runs it: uvicorn would send them again after its own end, before ours."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if not self.should_exit:
+            seconds = self.config.timeout_graceful_shutdown
+            logger.info("stopping; running answers may go on for %s s, another Ctrl-C ends them", seconds)
+        super().handle_exit(sig, frame)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
