@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -272,10 +273,17 @@ async def test_what_is_not_there_is_refused(database: Database) -> None:
         )
 
 
-async def test_the_built_in_model_computes_nothing_twice(database: Database) -> None:
+@pytest.mark.parametrize("restarts", [False, True])
+async def test_the_built_in_model_computes_nothing_twice(
+    database: Database, tmp_path: Path, restarts: bool
+) -> None:
     options = {"params": GenerationParams(max_tokens=24, temperature=0), "keeps_thinking": True}
-    async with AsyncLLM() as llm:
+    kept: Any = {"kv_cache_path": tmp_path / "cache.kv"} if restarts else {}
+    async with AsyncLLM(num_threads=1, **kept) as llm, contextlib.AsyncExitStack() as stack:
         first = await run(ResponsesSession(llm, store=database), QUESTION, **options)
+        if restarts:
+            await llm.close()
+            llm = await stack.enter_async_context(AsyncLLM(num_threads=1, **kept))
         second = await run(
             ResponsesSession(llm, store=database), MORE, continues=first.response_id, **options
         )
