@@ -84,6 +84,7 @@ def main() -> None:
     with running(create_app(llm)) as address, sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1180, "height": 820})
+        page.set_default_timeout(120_000)
         converse(page, address, ["A walk along the river", "Explain batch invariance", QUESTION])
         page.screenshot(path=IMAGES / "chat-light.png", animations="disabled")
         page.emulate_media(color_scheme="dark")
