@@ -27,6 +27,7 @@ STATUS = {
     "EngineClosed": 503,
     "EngineError": 503,
     "NotFoundError": 404,
+    "PreviousResponseNotFound": 404,
     "SessionBusy": 409,
     "SessionNotFound": 404,
     "StoreError": 503,

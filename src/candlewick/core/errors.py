@@ -9,6 +9,7 @@
     ├── InvalidRequestError         a request can't be honoured as asked (names the parameter); also a ValueError
     │   ├── ContextOverflowError    prompt and max_tokens do not fit into the context
     │   ├── NotFoundError           nothing is stored under the id that it names
+    │   │   └── PreviousResponseNotFound    the response to go on from is not there any more
     │   └── TemplateError           the chat template refused the messages, or is itself broken
     ├── EngineError                 the engine can't serve at present
     │   ├── EngineOverloaded        the waiting queue is full or the wait was too long
