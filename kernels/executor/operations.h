@@ -65,32 +65,32 @@ struct Quantize final : Operation {
 };
 
 struct Linear final : Operation {
-    // Activations of a group of tokens stay in the second-level cache while the panels pass by.
-    static constexpr size_t group_bytes = 640 << 10;
     static constexpr int max_group = 512;
 
     int in, out;
     Rows rows;
     std::shared_ptr<const PackedMatrix> matrix;
     std::vector<float> bias;
+    int group_tokens;    // that meet the weights together
     int max_rows;
 
+    // Activations of at most `group_bytes` meet the weights together.
     Linear(int in, int out, Rows rows, std::shared_ptr<const PackedMatrix> matrix, std::vector<float> bias,
-           int max_rows)
-        : in(in), out(out), rows(rows), matrix(std::move(matrix)), bias(std::move(bias)), max_rows(max_rows) {}
-
-    int group_tokens() const {
-        const size_t token_bytes = activation_kind(matrix->type()) == ActivationKind::floats
-                                       ? size_t(matrix->columns()) * sizeof(float)
-                                       : size_t(pieces(matrix->columns(), super_block)) * activation_record_bytes;
-        return std::min(std::max(int(group_bytes / token_bytes), 12), max_group);
+           size_t group_bytes, int max_rows)
+        : in(in), out(out), rows(rows), matrix(std::move(matrix)), bias(std::move(bias)), max_rows(max_rows) {
+        const size_t columns = size_t(this->matrix->columns());
+        const size_t token_bytes = activation_kind(this->matrix->type()) == ActivationKind::floats
+                                       ? columns * sizeof(float)
+                                       : (columns + super_block - 1) / super_block * activation_record_bytes;
+        group_tokens = int(std::min(std::max(group_bytes / token_bytes, size_t(12)), size_t(max_group)));
     }
-    size_t scratch_floats() const override { return size_t(std::min(group_tokens(), max_rows)) * panel_rows; }
+
+    size_t scratch_floats() const override { return linear_scratch_floats(std::min(group_tokens, max_rows)); }
 
     void run(const Worker& w) const override {
         const int tokens = w.step.rows(rows);
         if (tokens == 0) return;
-        const int groups = pieces(tokens, group_tokens());
+        const int groups = pieces(tokens, group_tokens);
         const int panels = matrix->num_panels();
         // Enough items that a slow core can't hold up the others for long; each at least a few microseconds.
         const int wanted = std::max(1, panels / (8 * w.program.threads().num_threads()));

@@ -43,6 +43,7 @@ constexpr Kernels make_kernels() {
         .logits = {maximum<S>, sum_exp<S>, at_least<S>},
         .quantize = quantize<S>,
         .linear = linear<S>,
+        .group_bytes = size_t(8) << 20,    // integer products walk by chunks of k: all tokens of a step are welcome
         .multiply_registers = multiply_registers<S>,
         .read_memory = read_memory<S>,
     };

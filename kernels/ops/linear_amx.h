@@ -173,7 +173,7 @@ static void linear_amx_super(const LinearTask& task) {
                 multiply_planes<Panel, 1>(tiles, own.low, own.high, sums[job & 1], meanwhile);
         }
         add_up(jobs - 1, 0, pair);
-        write_results<S>(task, p);
+        write_results<S>(task, p, task.scratch);
     }
     _tile_release();
 }
@@ -257,7 +257,7 @@ static void linear_amx_block(const LinearTask& task) {
                 }
             }
         }
-        write_results<S>(task, p);
+        write_results<S>(task, p, task.scratch);
     }
     _tile_release();
 }

@@ -48,7 +48,7 @@ static void linear_float(const LinearTask& task) {
             const int tokens = task.num_tokens - begin < tile ? task.num_tokens - begin : tile;
             multiply_float_tile_of<S, Type>(tokens, task, panel, task.first_token + begin, task.scratch + 16 * begin);
         }
-        write_results<S>(task, p);
+        write_results<S>(task, p, task.scratch);
     }
 }
 

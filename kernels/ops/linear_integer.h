@@ -320,14 +320,14 @@ static inline __attribute__((always_inline)) void multiply_record_block(const ui
 
 // -- tiles -----------------------------------------------------------------------------------------------------------
 
-// Super-blocks of k that a tile works through before the next tile takes its turn: their weights stay in L1.
-constexpr int super_blocks_per_chunk = 4;
+// Where there are several tiles of tokens, a block of panels meets them chunk by chunk of k: the chunk of the panels stays
+// in the first-level cache while all tiles pass, and a tile's activations while all panels pass.
+constexpr int super_blocks_per_chunk = 8;
 
-// How far ahead of the weights in use they are prefetched, in bytes. Where several tiles share a chunk, the first tile
-// fetches the next chunk.
+// How far ahead of the weights in use they are prefetched, in bytes, where there is one tile. Where there are several, the
+// first one fetches the next chunk.
 constexpr size_t prefetch_distance = 7168;
 
-// acc[t] += the products of super-blocks [first, last) of a panel with T tokens.
 template <class S, class Panel, int T, bool Prefetch>
 static void multiply_tile(const LinearTask& task, const uint8_t* panel, int token, int first, int last,
                           size_t distance, float* partial) {
@@ -361,14 +361,14 @@ static void multiply_tile_of(int tokens, const LinearTask& task, const uint8_t* 
     multiply_tile<S, Panel, T, Prefetch>(task, panel, token, first, last, distance, partial);
 }
 
-// Moves 16 results a token from the scratch to their places, adding the bias.
+// Moves 16 results a token from `results` to their places, adding the bias.
 template <class S>
-static void write_results(const LinearTask& task, int panel) {
+static void write_results(const LinearTask& task, int panel, const float* results) {
     const int row = panel * panel_rows;
     const int count = task.rows - row < panel_rows ? task.rows - row : panel_rows;
     const typename S::F32 bias = task.bias ? S::load_first(task.bias + row, count) : S::zero();
     for (int t = 0; t < task.num_tokens; ++t) {
-        typename S::F32 value = S::load(task.scratch + 16 * t);
+        typename S::F32 value = S::load(results + 16 * t);
         if (task.bias) value = S::add(value, bias);
         float* out = task.out + size_t(task.first_token + t) * task.out_stride + row;
         if (count == panel_rows)
@@ -378,32 +378,59 @@ static void write_results(const LinearTask& task, int panel) {
     }
 }
 
-template <class S, TensorType Type>
-static void linear_quantised(const LinearTask& task) {
-    using Panel = PanelOf<Type>;
-    constexpr int tile = S::max_linear_tile;
-    const int super_blocks = (task.columns + super_block - 1) / super_block;
-    const int tiles = (task.num_tokens + tile - 1) / tile;
-    const size_t chunk_bytes = size_t(super_blocks_per_chunk) * (super_block / Panel::block) * Panel::record_bytes;
-    const size_t distance = tiles == 1 ? prefetch_distance : chunk_bytes;
-    const int chunk = tiles == 1 && S::num_linear_parts == 1 ? super_blocks : super_blocks_per_chunk;
+template <class S, class Panel>
+static void multiply_one_tile(const LinearTask& task, int super_blocks) {
     for (int p = task.first_panel; p < task.first_panel + task.num_panels; ++p) {
         const uint8_t* panel = task.panels + size_t(p) * task.panel_bytes;
+        // Halves of a panel share its bytes while they are near.
+        const int chunk = S::num_linear_parts == 1 ? super_blocks : super_blocks_per_chunk;
         for (int first = 0; first < super_blocks; first += chunk) {
             const int last = first + chunk < super_blocks ? first + chunk : super_blocks;
+            S::for_each_linear_part([&]<class Part>() {
+                multiply_tile_of<Part, Panel, S::max_linear_tile, true>(task.num_tokens, task, panel, task.first_token,
+                                                                        first, last, prefetch_distance, task.scratch);
+            });
+        }
+        write_results<S>(task, p, task.scratch);
+    }
+}
+
+template <class S, class Panel>
+static void multiply_tiles(const LinearTask& task, int super_blocks, int tiles) {
+    constexpr size_t chunk_bytes = size_t(super_blocks_per_chunk) * (super_block / Panel::block) * Panel::record_bytes;
+    const size_t panel_results = 16 * size_t(task.num_tokens);
+    const int end_panel = task.first_panel + task.num_panels;
+    for (int begin_panel = task.first_panel; begin_panel < end_panel; begin_panel += panels_per_block) {
+        const int panels = end_panel - begin_panel < panels_per_block ? end_panel - begin_panel : panels_per_block;
+        for (int first = 0; first < super_blocks; first += super_blocks_per_chunk) {
+            const int last = first + super_blocks_per_chunk < super_blocks ? first + super_blocks_per_chunk : super_blocks;
             S::for_each_linear_part([&]<class Part>() {
                 for (int i = 0; i < tiles; ++i) {    // tiles as equal as they can be
                     const int begin = int(int64_t(task.num_tokens) * i / tiles);
                     const int end = int(int64_t(task.num_tokens) * (i + 1) / tiles);
-                    const auto multiply = i == 0 ? multiply_tile_of<Part, Panel, tile, true>
-                                                 : multiply_tile_of<Part, Panel, tile, false>;
-                    multiply(end - begin, task, panel, task.first_token + begin, first, last, distance,
-                             task.scratch + 16 * begin);
+                    const auto multiply = i == 0 ? multiply_tile_of<Part, Panel, S::max_linear_tile, true>
+                                                 : multiply_tile_of<Part, Panel, S::max_linear_tile, false>;
+                    for (int p = 0; p < panels; ++p)
+                        multiply(end - begin, task, task.panels + size_t(begin_panel + p) * task.panel_bytes,
+                                 task.first_token + begin, first, last, chunk_bytes,
+                                 task.scratch + size_t(p) * panel_results + 16 * size_t(begin));
                 }
             });
         }
-        write_results<S>(task, p);
+        for (int p = 0; p < panels; ++p)
+            write_results<S>(task, begin_panel + p, task.scratch + size_t(p) * panel_results);
     }
+}
+
+template <class S, TensorType Type>
+static void linear_quantised(const LinearTask& task) {
+    using Panel = PanelOf<Type>;
+    const int super_blocks = (task.columns + super_block - 1) / super_block;
+    const int tiles = (task.num_tokens + S::max_linear_tile - 1) / S::max_linear_tile;
+    if (tiles == 1)
+        multiply_one_tile<S, Panel>(task, super_blocks);
+    else
+        multiply_tiles<S, Panel>(task, super_blocks, tiles);
 }
 
 }    // namespace candlewick

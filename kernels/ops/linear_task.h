@@ -9,6 +9,11 @@
 namespace candlewick {
 
 constexpr int most_tile_tokens = 16;
+constexpr int panels_per_block = 4;    // that meet a tile of tokens one after the other
+
+constexpr size_t linear_scratch_floats(int num_tokens) {
+    return size_t(num_tokens) * panel_rows * panels_per_block;
+}
 
 struct LinearTask {
     TensorType type;
@@ -29,7 +34,7 @@ struct LinearTask {
     const float* bias;        // [rows] or nullptr
     float* out;               // token t's row at out + t * out_stride
     size_t out_stride;
-    float* scratch;           // num_tokens * 16 floats of this thread
+    float* scratch;           // linear_scratch_floats(num_tokens) floats of this thread
 };
 
 }    // namespace candlewick

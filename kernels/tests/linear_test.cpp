@@ -54,7 +54,7 @@ struct Input {
 static std::vector<float> multiply(const Kernels& kernels, const PackedMatrix& matrix, const Input& input,
                                    int first_token, int num_tokens, const float* bias) {
     std::vector<float> out(size_t(input.tokens) * size_t(matrix.rows()), -1.0f);
-    std::vector<float> scratch(size_t(num_tokens) * 16);
+    std::vector<float> scratch(linear_scratch_floats(num_tokens));
     LinearTask task{};
     task.type = matrix.type();
     task.panels = matrix.panels();
