@@ -97,9 +97,11 @@ class Generation:
                 raise StopIteration from None
             if output is not None:
                 return output
-            event = threading.Event()
-            self._stream.add_waiter(event)
-            event.wait()
+            # A bare lock: an event is several of them and wakes its reader in as many steps.
+            woken = threading.Lock()
+            woken.acquire()
+            self._stream.add_waiter(woken)
+            woken.acquire()
 
     def __aiter__(self) -> Self:
         return self

@@ -1,7 +1,7 @@
 """The one-way street from the engine's thread to whoever reads an answer: another thread or any event loop.
 
 Knows nothing of tokens' meaning. The engine never waits on a reader, and a reader never polls: it leaves a
-*waiter* (a ``threading.Event`` or a future of its own loop) that the engine wakes.
+*waiter* (a lock that it holds and waits for, or a future of its own loop) that the engine wakes.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from candlewick.core.usage import Timings, Usage
 
 FinishReason = Literal["stop", "length", "cancelled"]
-Waiter = threading.Event | asyncio.Future[None]
+Waiter: TypeAlias = "threading.Lock | asyncio.Future[None]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +107,10 @@ def wake(waiters: Iterable[Waiter]) -> None:
     """Wake readers: threads directly, futures through their loops with one call a loop."""
     futures_of: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
     for waiter in waiters:
-        if isinstance(waiter, threading.Event):
-            waiter.set()
-        else:
+        if isinstance(waiter, asyncio.Future):
             futures_of.setdefault(waiter.get_loop(), []).append(waiter)
+        else:
+            waiter.release()
     for loop, futures in futures_of.items():
         with suppress(RuntimeError):  # the loop was closed: nobody reads there any more
             loop.call_soon_threadsafe(_resolve, futures)

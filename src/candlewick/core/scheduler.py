@@ -164,7 +164,8 @@ class Scheduler:
         chunks = []
         for sequence in decodes:
             draft_ids = tuple(drafts.get(sequence, ())[:room])
-            draft_ids = draft_ids[: self._make_room(sequence, len(draft_ids))]
+            if draft_ids:
+                draft_ids = draft_ids[: self._make_room(sequence, len(draft_ids))]
             chunks.append(ScheduledChunk(sequence, 1, draft_ids))
             room -= len(draft_ids)
         chunks += self._prefill_chunks(chunks)
