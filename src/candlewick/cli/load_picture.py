@@ -59,11 +59,12 @@ def _panel(left: int, title: str, spread: Spread) -> str:
         f'<text x="{left}" y="{bottom + 14}">0</text>',
         f'<text x="{left + WIDTH}" y="{bottom + 14}" text-anchor="end">{most * 1000:.1f}</text>',
     ]
-    for percent, seconds in spread.percentiles.items():
+    for percent in spread.percentiles:
         height = bottom - HEIGHT * percent / 100
         parts.append(
             f'<line x1="{left}" x2="{left + WIDTH}" y1="{height:.1f}" y2="{height:.1f}" stroke="#ddd"/>'
-            f'<text x="{left + WIDTH - 4}" y="{height - 2:.1f}" text-anchor="end" font-size="9">'
-            f"p{percent} {seconds * 1000:.1f}</text>"
         )
+    # Below the panel: beside their lines the highest would stand on top of each other.
+    told = "   ".join(f"p{percent} {seconds * 1000:.1f}" for percent, seconds in spread.percentiles.items())
+    parts.append(f'<text x="{left}" y="{bottom + 32}" font-size="10" xml:space="preserve">{told}</text>')
     return "\n".join(parts)
