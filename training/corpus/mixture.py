@@ -51,10 +51,10 @@ WEIGHTS: tuple[tuple[Maker, float], ...] = (
     (smalltalk, 0.06),
     (candlewick_question, 0.11),
     (arithmetic, 0.21),
-    (tool_choice, 0.14),
+    (tool_choice, 0.18),
     (tool_answer, 0.06),
     (no_tool, 0.06),
-    (two_calls, 0.06),
+    (two_calls, 0.05),
     (chained_calls, 0.025),
     (again, 0.025),
     (without_tools, 0.015),
@@ -62,7 +62,7 @@ WEIGHTS: tuple[tuple[Maker, float], ...] = (
     (outside, 0.05),
     (word_task, 0.06),
     (mixed_chat, 0.02),
-    (long_chat, 0.06),
+    (long_chat, 0.05),
 )
 
 

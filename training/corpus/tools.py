@@ -134,8 +134,9 @@ def _answered(offer: Offer) -> list[Message]:
 
 
 def tool_choice(chance: Chance, first: Device | None = None) -> Dialogue:
-    """One request that one of the offered tools serves."""
-    devices = make_devices(chance, chance.number(1, 5), *([first] if first else []))
+    """One request that one of the offered tools serves; training has fewer tools more often, which are shorter."""
+    count = chance.number(1, 5) if chance.split == "test" else chance.one((1, 1, 2, 2, 2, 3, 3, 4, 5))
+    devices = make_devices(chance, count, *([first] if first else []))
     asked = devices[0]
     if isinstance(asked, EverydayDevice) and asked.source.general and chance.chance(0.5):
         question = outside(chance).messages[0].content
@@ -199,7 +200,7 @@ def talk(chance: Chance, devices: Sequence[Device]) -> Dialogue:
 
 def no_tool(chance: Chance) -> Dialogue:
     """Tools are offered, but none fits: another thing is asked for, or it is only talk."""
-    devices = make_devices(chance, chance.number(2, 5))
+    devices = make_devices(chance, chance.number(2, 4))
     asked, offered = devices[0], devices[1:]
     think = chance.chance(0.6)
     if chance.chance(0.5) and not isinstance(asked, Calculator) and not searches(offered):
