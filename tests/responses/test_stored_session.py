@@ -212,6 +212,25 @@ async def test_a_cancelled_conversation_is_seen_in_the_store(database: Database,
     assert llm.running == 0
 
 
+async def test_a_cancellation_that_comes_too_late_changes_nothing(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish = ResponseStore.finish
+
+    async def finish_slowly(store: ResponseStore, outcome: Any) -> None:
+        conversation.cancel()
+        for _ in range(10):
+            await asyncio.sleep(0)
+        await finish(store, outcome)
+
+    monkeypatch.setattr(ResponseStore, "finish", finish_slowly)
+    session = ResponsesSession(ScriptedLLM(lambda call: text_answer("Hi.")), store=database)
+    conversation = session.stream_conversation(QUESTION)
+    result = await conversation
+    assert (result.stop_reason, result.text) == ("stop", "Hi.")
+    assert (await stored(database, result))["status"] == "completed"
+
+
 async def test_what_failed_is_seen_in_the_store(database: Database) -> None:
     llm = ScriptedLLM(lambda call: [Start("a", "m"), ResponseToken("Hel"), Error("broken", "EngineFailed")])
     result = await run(ResponsesSession(llm, store=database), QUESTION)
@@ -258,6 +277,8 @@ async def test_what_is_not_there_is_refused(database: Database) -> None:
         with pytest.raises(InvalidRequestError, match="store"):
             await run(ResponsesSession(llm), QUESTION, **options)
     session = ResponsesSession(llm, store=database)
+    with pytest.raises(InvalidRequestError, match="16 entries"):
+        await run(session, QUESTION, metadata={str(number): "" for number in range(17)})
     with pytest.raises(PreviousResponseNotFound):
         await run(session, MORE, continues="resp_none")
     with pytest.raises(NotFoundError):

@@ -17,13 +17,13 @@ from candlewick.responses.approval import to_answer
 from candlewick.responses.conversation import Emit
 from candlewick.responses.events import ConversationComplete, ConversationEvent
 from candlewick.responses.options import ConversationOptions
-from candlewick.responses.records import Context, ConversationStore, Recording, ResponseStore
+from candlewick.responses.records import Context, ConversationStore, Recording, ResponseStore, Retention
 from candlewick.responses.result import ConversationResult
 from candlewick.responses.wire.ids import PREFIXES, new_id
 from candlewick.responses.wire.items import Item
 from candlewick.responses.wire.messages import to_items
 from candlewick.responses.wire.output import WireEvent
-from candlewick.responses.wire.request import InputFields, ResponseRequest
+from candlewick.responses.wire.request import InputFields, ResponseRequest, check_metadata
 from candlewick.responses.wire.response import ResponseState, settled_fields
 from candlewick.responses.wire.stream import ResponseWriter
 from candlewick.responses.wire.tool_definitions import ToolRequest, function_echo
@@ -46,7 +46,8 @@ class LibraryStore:
 
     def __init__(self, database: Database, owner: str) -> None:
         self.owner = owner
-        self.responses = ResponseStore(database)
+        # A program's own conversations are its own to forget; a server over the same database has its limits.
+        self.responses = ResponseStore(database, Retention(max_age_seconds=None, max_responses=None))
         self._conversations = ConversationStore(database)
 
     async def new_conversation(self, metadata: Mapping[str, str]) -> str:
@@ -66,7 +67,11 @@ class LibraryStore:
     def begin(
         self, messages: Sequence[Message], options: ConversationOptions, tools: Sequence[Tool], model: str
     ) -> LibraryResponse:
-        """A response that will be made; nothing has been stored yet."""
+        """A response that will be made; nothing has been stored yet.
+
+        Raises:
+            InvalidRequestError: there is more metadata than the protocol knows.
+        """
         return LibraryResponse(self, messages, options, tools, model)
 
     async def context(self, stored_id: str | None) -> Context:
@@ -96,6 +101,7 @@ class LibraryResponse:
         self._messages = messages
         self._options = options
         self._tools = (*tools, *parse_tools(options.client_tools))
+        check_metadata(options.metadata)
         request = _as_request(options, model)
         self._request = request
         self._state = ResponseState(settled_fields(request, _tool_request(self._tools), model))
@@ -124,25 +130,27 @@ class LibraryResponse:
             return
         task, events = asyncio.current_task(), asyncio.Queue[ConversationEvent | None]()
         assert task is not None
+
+        def owes_result() -> bool:
+            return is_cancelled() or self._is_cancel_wanted
+
         keeping = asyncio.create_task(self._keep_all(events, emit))
         keeping.add_done_callback(lambda done: self._stop_unkept(task, done))
         watching = asyncio.create_task(self._recording.renew(lambda: self._cancel(task)))
         try:
             self._is_looping = True
             try:
-                await loop(
-                    messages, options, events.put_nowait, lambda: is_cancelled() or self._is_cancel_wanted
-                )
+                await loop(messages, options, events.put_nowait, owes_result)
             finally:
                 self._is_looping = False
         except BaseException as error:
-            await _settle(keeping, events)
+            await _settle(keeping, events, owes_result)
             if not keeping.exception():
                 await self._abandon(error)
             raise
         finally:
             watching.cancel()
-            await _settle(keeping, events)
+            await _settle(keeping, events, owes_result)
             keeping.result()
 
     async def _prepare(self) -> tuple[tuple[Message, ...], ConversationOptions]:
@@ -177,8 +185,8 @@ class LibraryResponse:
     async def _abandon(self, error: BaseException) -> None:
         """The end of a response whose loop came to none."""
         if self._is_begun and not self._state.is_final:
-            is_error = isinstance(error, Exception)
-            await self._put(list(self._writer.fail(error) if is_error else self._writer.cancel()))  # type: ignore[arg-type]
+            last = self._writer.fail(error) if isinstance(error, Exception) else self._writer.cancel()
+            await self._put(list(last))
 
     async def _put(self, events: list[WireEvent]) -> None:
         self._told += events
@@ -199,10 +207,19 @@ class LibraryResponse:
             task.cancel()
 
 
-async def _settle(keeping: asyncio.Task[None], events: asyncio.Queue[ConversationEvent | None]) -> None:
-    """Wait until all that was told has been kept."""
+async def _settle(
+    keeping: asyncio.Task[None],
+    events: asyncio.Queue[ConversationEvent | None],
+    owes_result: Callable[[], bool],
+) -> None:
+    """Wait until all that was told has been kept, also when somebody cancels too late."""
     events.put_nowait(None)
-    await asyncio.wait({keeping})
+    while not keeping.done():
+        try:
+            await asyncio.wait({keeping})
+        except asyncio.CancelledError:
+            if not owes_result():
+                raise
 
 
 def _is_conversation(stored_id: str | None) -> bool:
