@@ -1,12 +1,14 @@
 """What speculative decoding gains, and what it costs where there is nothing to gain, in one run: A B A B.
 
     python benchmarks/speculation.py [MODEL.gguf] [--tokens 200] [--rounds 5] [--streams 1] [--json]
+                                     [--draft SMALL.gguf --draft-accuracy 0.7]
 
 A model that edits, extracts or reports repeats its input; one with random weights, or a tiny one, does not. So the
 answers are written down: every step is computed as ever, by the model that is named, and then the next token of the
 written answer stands for the one drawn. Times are the model's, acceptance is that of an answer as a capable model would
 give it. The answers come from files of this repository and the tables below; the last one has nothing to do with its
-prompt and shows what guessing costs.
+prompt and shows what guessing costs. A draft model is measured in the same way: every guess is computed by the model
+that is named, and then it is right in so many cases as ``--draft-accuracy`` says.
 
 Both engines hold the same file and take turns, so that a machine whose speed wanders treats both alike; what counts is
 the median of the rounds' ratios.
@@ -16,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import random
 import statistics
 import time
 from collections.abc import Sequence
@@ -30,6 +33,7 @@ from candlewick.core.model_source import resolve_model
 from candlewick.core.native_runner import NativeRunner
 from candlewick.core.params import GenerationParams
 from candlewick.core.sampling import Sample
+from candlewick.core.speculation.draft_file import load_draft_runner
 from candlewick.core.tokenizer import Tokenizer
 
 ROOT = Path(__file__).parents[1]
@@ -67,10 +71,11 @@ def tasks() -> list[Task]:
 
 
 class WrittenAnswers:
-    """A runner whose steps are a model's and whose tokens are those of ``answer_ids``."""
+    """A runner whose steps are a model's and whose tokens are those of ``answer_ids``, or so many of them."""
 
-    def __init__(self, runner: NativeRunner) -> None:
+    def __init__(self, runner: NativeRunner, accuracy: float = 1.0) -> None:
         self._runner = runner
+        self._accuracy = accuracy
         self.answer_ids: list[int] = []
 
     def __getattr__(self, name: str) -> Any:
@@ -78,23 +83,42 @@ class WrittenAnswers:
 
     def sample(self, samplers: Sequence[Any], rows: Sequence[int], allowed: None = None) -> list[Sample]:
         self._runner.sample(samplers, rows, allowed)
-        return [Sample(self.answer_ids[sampler.num_accepted], 0.0) for sampler in samplers]
+        return [Sample(self._token_id(sampler.num_accepted), 0.0) for sampler in samplers]
+
+    def _token_id(self, index: int) -> int:
+        token_id = self.answer_ids[min(index, len(self.answer_ids) - 1)]
+        is_right = random.Random(index).random() < self._accuracy  # the same in every round
+        return token_id if is_right else (token_id + 1) % self._runner.vocab_size
 
 
 class Contestant:
-    def __init__(self, path: Path, speculation: Speculation | None, threads: int | None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        speculation: Speculation | None,
+        threads: int | None,
+        draft: Path | None = None,
+        draft_accuracy: float = 1.0,
+    ) -> None:
         config = EngineConfig(
             speculation=speculation, max_context=4096, kv_cache_bytes=1 << 30, num_threads=threads
         )
+        self._draft_answers = None
         with GGUFFile.open(path) as file:
             self.tokenizer = Tokenizer.from_metadata(file.metadata, path)
             self._answers = WrittenAnswers(NativeRunner.load(file, config))
-        self.engine = InferenceEngine(self._answers, self.tokenizer, config)  # type: ignore[arg-type]
+        if draft is not None:
+            with GGUFFile.open(draft) as draft_file:
+                small = load_draft_runner(draft_file, config, num_blocks=self._answers.num_blocks)
+            self._draft_answers = WrittenAnswers(small, draft_accuracy)
+        self.engine = InferenceEngine(self._answers, self.tokenizer, config, self._draft_answers)  # type: ignore[arg-type]
 
     def run(self, task: Task, num_tokens: int, num_streams: int) -> tuple[float, int]:
         """Seconds of decoding, and tokens decoded."""
         prompt_ids = self.tokenizer.encode(task.prompt)[-(self.engine.max_context - num_tokens - 1) :]
         self._answers.answer_ids = self.tokenizer.encode(task.answer)
+        if self._draft_answers is not None:
+            self._draft_answers.answer_ids = self._answers.answer_ids
         count = min(num_tokens, len(self._answers.answer_ids))
         params = GenerationParams(max_tokens=count, temperature=0, ignore_eos=True)
         self.engine.embed([[1]])  # the threads are awake
@@ -120,9 +144,8 @@ class Result:
 
 
 def measure(
-    path: Path, num_tokens: int, num_rounds: int, num_streams: int, threads: int | None
+    plain: Contestant, guessing: Contestant, num_tokens: int, num_rounds: int, num_streams: int
 ) -> list[Result]:
-    plain, guessing = Contestant(path, None, threads), Contestant(path, "prompt_lookup", threads)
     results = []
     for task in tasks():
         for contestant in (plain, guessing):  # prompts get into the prefix cache, costs become known
@@ -161,14 +184,23 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--streams", type=int, default=1, help="answers at the same time")
     parser.add_argument("--threads", type=int, default=None)
+    parser.add_argument("--draft", help="a smaller model with the same vocabulary")
+    parser.add_argument("--draft-accuracy", type=float, default=0.7, help="how often its guesses are right")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
+    path = resolve_model(arguments.model)
     results = measure(
-        resolve_model(arguments.model),
+        Contestant(path, None, arguments.threads),
+        Contestant(
+            path,
+            "prompt_lookup",
+            arguments.threads,
+            None if arguments.draft is None else resolve_model(arguments.draft),
+            arguments.draft_accuracy,
+        ),
         arguments.tokens,
         arguments.rounds,
         arguments.streams,
-        arguments.threads,
     )
     if arguments.json:
         print(json.dumps([asdict(result) for result in results], indent=2))
