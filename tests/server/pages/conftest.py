@@ -23,7 +23,7 @@ def browser() -> Iterator[Browser]:
     driver = pytest.importorskip("playwright.sync_api", reason="needs playwright")
     if CHROMIUM is None:
         pytest.skip("needs chromium: make browser, or name one in CANDLEWICK_CHROMIUM")
-    driver.expect.set_options(timeout=20 * SECONDS)
+    driver.expect.set_options(timeout=40 * SECONDS)
     with driver.sync_playwright() as playwright:
         # Root, who runs continuous integration, can't have Chromium's sandbox.
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
@@ -35,7 +35,7 @@ def browser() -> Iterator[Browser]:
 def context(browser: Browser) -> Iterator[BrowserContext]:
     """A person's browser, whose pages must not report any error and must ask nobody but our server."""
     context = browser.new_context(viewport={"width": 1200, "height": 800})
-    context.set_default_timeout(20 * SECONDS)
+    context.set_default_timeout(40 * SECONDS)
     complaints: list[str] = []
     context.on("page", lambda page: _listen(page, complaints))
     yield context

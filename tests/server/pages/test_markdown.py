@@ -87,7 +87,7 @@ def require_safe(html: str) -> None:
             "thead",
             "tr",
             "ul",
-        ]  # noqa: E501
+        ]
         for name, value in attributes.items():
             assert name in (
                 "href",

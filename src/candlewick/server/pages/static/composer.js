@@ -113,6 +113,10 @@ async function showLoading() {
     const model = currentModel(await call("GET", "/page/models").catch(() => []));
     if (waiting && model?.state === "loading") {
       waiting.textContent = `Loading ${model.name} · ${Math.round(100 * (model.progress ?? 0))} %`;
+      const bar = waiting.parentElement.querySelector("progress") ?? document.createElement("progress");
+      bar.setAttribute("aria-hidden", "true"); // the words say it
+      bar.value = model.progress ?? 0;
+      waiting.after(bar);
     }
     await new Promise((resolve) => setTimeout(resolve, 700));
   }

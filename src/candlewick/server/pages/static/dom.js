@@ -59,3 +59,14 @@ export function notice(text, retry = null) {
 export function clearNotice() {
   byId("notice").hidden = true;
 }
+
+// Asks before something is lost for good.
+export function confirmed(question) {
+  const dialog = byId("confirm");
+  dialog.querySelector("p").textContent = question;
+  dialog.returnValue = "";
+  dialog.showModal();
+  return new Promise((resolve) => {
+    dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true });
+  });
+}

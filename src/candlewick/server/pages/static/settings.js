@@ -1,7 +1,7 @@
 // The settings of the conversation that is shown; before it begins, those that it will begin with.
 
 import { call, path } from "./api.js";
-import { byId, notice } from "./dom.js";
+import { byId, confirmed, notice } from "./dom.js";
 import { onState, state } from "./view.js";
 
 const dialog = byId("settings");
@@ -67,7 +67,7 @@ export const settingsActions = {
   "export-json": () => download("json"),
   "export-markdown": () => download("markdown"),
   async delete() {
-    if (!confirm("Delete this conversation for good?")) return;
+    if (!(await confirmed("Delete this conversation for good?"))) return;
     await call("DELETE", `/v1/sessions/${state.session}`);
     location.assign(path("/"));
   },

@@ -1,7 +1,7 @@
 // The list of conversations: search, and being up to date.
 
 import { call, path } from "./api.js";
-import { byId, notice, setHtml } from "./dom.js";
+import { byId, confirmed, notice, setHtml } from "./dom.js";
 import { onState, state } from "./view.js";
 
 const search = byId("search");
@@ -28,7 +28,7 @@ export const sidebarActions = {
   },
   async forget(button) {
     const { session } = button.dataset;
-    if (!confirm("Delete this conversation for good?")) return;
+    if (!(await confirmed("Delete this conversation for good?"))) return;
     await call("DELETE", `/v1/sessions/${session}`);
     if (session === state.session) location.assign(path("/"));
     else await refresh();
