@@ -5,7 +5,7 @@ its end; a branch is an earlier answer as the model should have written it, with
 branch sees the trunk up to where it leaves it, and nobody sees a branch. So every answer of a conversation is
 learned in one pass over it, though past answers stand in a prompt without their thinking.
 
-A batch depends on its seed alone, so a resumed run sees what an unbroken one would have seen.
+A batch depends on its seed and part alone, so a resumed run sees what an unbroken one would have seen.
 """
 
 from __future__ import annotations
@@ -157,11 +157,13 @@ def pack(source: Iterator[Encoded], row_length: int, shorter: int, chance: Chanc
     return batch
 
 
-def make_batch(seed: int, tokenizer: Tokenizer) -> Batch:
-    """The batch of this seed, from the training split."""
-    chance = Chance(seed)
+def make_batch(seed: int, part: int, tokenizer: Tokenizer) -> Batch:
+    """A part of the step that has this seed, from the training split; all parts have rows of one length, so that none
+    takes longer than the others."""
     lengths = [0] + [length for length, _ in ROW_LENGTHS]
-    index = chance.random.choices(range(1, len(lengths)), [share for _, share in ROW_LENGTHS])[0]
+    shares = [share for _, share in ROW_LENGTHS]
+    index = Chance(seed).random.choices(range(1, len(lengths)), shares)[0]
+    chance = Chance((seed << 8) + part)
 
     def endless() -> Iterator[Encoded]:
         while True:

@@ -96,7 +96,7 @@ def test_packed_trunks_and_branches_are_what_they_are_alone() -> None:
     model = TinyModel(ModelShape(hidden=64, layers=4, heads=2, kv_heads=1, feed_forward=64))
     tokenizer = text_tokens.load()
     batch = next(
-        batch for batch in (make_batch(seed, tokenizer) for seed in range(50)) if batch.branch[0].max() > 2
+        batch for batch in (make_batch(seed, 0, tokenizer) for seed in range(50)) if batch.branch[0].max() > 2
     )
     with torch.no_grad():
         packed = model(batch.ids[:1], batch.mask()[:1], batch.positions[:1])[0]
@@ -210,8 +210,11 @@ def test_splits_share_no_question_about_candlewick() -> None:
 
 def test_same_seed_same_batch() -> None:
     tokenizer = text_tokens.load()
-    assert torch.equal(make_batch(9, tokenizer).ids, make_batch(9, tokenizer).ids)
-    assert not torch.equal(make_batch(9, tokenizer).ids, make_batch(10, tokenizer).ids)
+    assert torch.equal(make_batch(9, 0, tokenizer).ids, make_batch(9, 0, tokenizer).ids)
+    first, second = make_batch(9, 0, tokenizer).ids, make_batch(9, 1, tokenizer).ids
+    assert first.shape == second.shape
+    assert not torch.equal(first, second)
+    assert not torch.equal(first, make_batch(10, 0, tokenizer).ids)
     assert is_held_out("Hi") == is_held_out("hi!")
 
 
@@ -242,15 +245,42 @@ def test_gguf_holds_the_model(tmp_path: Path) -> None:
 def test_a_resumed_run_goes_on_as_an_unbroken_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train, "RUNS", tmp_path)
     tokenizer = text_tokens.load()
-    batches = [make_batch(seed, tokenizer) for seed in (1, 2)]
+    batches = [make_batch(seed, 0, tokenizer) for seed in (1, 2)]
     unbroken = train.Run("unbroken", seed=3)
-    losses = [unbroken.learn([batch], rate=1.0)[0] for batch in batches]
+    losses = [unbroken.learn(batch, 1.0, train.ALONE)[0] for batch in batches]
     broken = train.Run("broken", seed=3)
-    broken.learn(batches[:1], rate=1.0)
+    broken.learn(batches[0], 1.0, train.ALONE)
     broken.save()
     resumed = train.Run("broken", seed=99)
     assert (resumed.step, resumed.tokens) == (1, broken.tokens)
-    assert resumed.learn(batches[1:], rate=1.0)[0] == pytest.approx(losses[1], rel=1e-3)
+    assert resumed.learn(batches[1], 1.0, train.ALONE)[0] == pytest.approx(losses[1], rel=1e-3)
     assert losses[1] < losses[0]
     for ours, theirs in zip(resumed.average.parameters(), unbroken.average.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-2, atol=1e-3)
+
+
+def _gradients_of(rank: int, folder: Path, seeds: tuple[int, int]) -> None:
+    """One of two workers: a step on its own batch, and the weights after it."""
+    torch.set_num_threads(1)
+    train.RUNS = folder
+    workers = train.Workers.meet(2, rank, folder / "meeting")
+    run = train.Run(f"worker{rank}", seed=3)
+    batch = make_batch(seeds[rank], 0, text_tokens.load())
+    run.learn(batch, 1.0, workers)
+    assert workers.agree(float(rank)) == 0.0
+    torch.save(run.model.state_dict(), folder / f"after{rank}.pt")
+
+
+def test_workers_have_the_same_weights_after_a_step_on_batches_of_their_own(tmp_path: Path) -> None:
+    spawn = torch.multiprocessing.get_context("spawn")
+    together = [spawn.Process(target=_gradients_of, args=(rank, tmp_path, (4, 5))) for rank in (0, 1)]
+    for process in together:
+        process.start()
+    for process in together:
+        process.join(240)
+        assert process.exitcode == 0
+    first, second = (torch.load(tmp_path / f"after{rank}.pt") for rank in (0, 1))
+    alone = train.TinyModel(train.ModelShape())
+    for name, values in first.items():
+        assert torch.equal(values, second[name]), name
+    assert any(not torch.equal(values, alone.state_dict()[name]) for name, values in first.items())

@@ -6,6 +6,9 @@
 Matrices learn by Muon (Jordan et al. 2024), the embedding and the norms by AdamW. The rate warms up and then
 falls in a straight line to nothing at the end of the given time. A run in several legs says how far the rate
 falls in each: ``--from-rate 1 --to-rate 0.3``, then ``--from-rate 0.3``.
+
+Each worker is a process with one thread that learns from batches of its own; they share their gradients after every
+step. Two threads of one process would wait for each other after every operation.
 """
 
 from __future__ import annotations
@@ -15,9 +18,10 @@ import copy
 import json
 import os
 import signal
+import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
@@ -25,6 +29,7 @@ from typing import Any
 
 import torch
 from tokenizers import Tokenizer
+from torch import distributed, multiprocessing
 from torch.nn import functional
 
 import text_tokens
@@ -34,7 +39,6 @@ from model import ModelShape, TinyModel, causal_mask
 from packing import Batch, encode, make_batch
 
 RUNS = Path(__file__).with_name("runs")
-BATCHES_PER_STEP = 1
 WARM_UP_STEPS = 20
 MATRIX_RATE = 0.02
 VECTOR_RATE = 3e-3
@@ -121,19 +125,18 @@ class Run:
             self.average.load_state_dict(state["average"])
             self.optimizers.restore(state["optimizers"])
 
-    def learn(self, batches: list[Batch], rate: float) -> tuple[float, float]:
+    def learn(self, batch: Batch, rate: float, workers: Workers) -> tuple[float, float]:
         """One step at ``rate`` times the full rates; the loss before it and the gradient's norm."""
-        total = 0.0
-        for batch in batches:
-            loss = batch_loss(self.model, batch) / len(batches)
-            loss.backward()  # type: ignore[no-untyped-call]
-            total += loss.item()
-            self.tokens += int((batch.document >= 0).sum())
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP)
+        loss = batch_loss(self.model, batch)
+        loss.backward()  # type: ignore[no-untyped-call]
+        parameters = list(self.model.parameters())
+        workers.average_gradients(parameters)
+        self.tokens += workers.count * int((batch.document >= 0).sum())
+        norm = torch.nn.utils.clip_grad_norm_(parameters, CLIP)
         self.optimizers.step(rate)
         self._update_average()
         self.step += 1
-        return total, float(norm)
+        return loss.item(), float(norm)
 
     @torch.no_grad()
     def _update_average(self) -> None:
@@ -171,14 +174,53 @@ def _tokenizer() -> Tokenizer:
     return text_tokens.load()
 
 
-def step_batches(seed: int, step: int) -> list[Batch]:
-    """What a step learns from: a function of the run's seed and the step, made in a process of its own."""
+def step_batch(seed: int, step: int, worker: int) -> Batch:
+    """What a worker learns from in a step: a function of these numbers, made in a process of its own."""
     torch.set_num_threads(1)
-    first = (seed << 40) + step * BATCHES_PER_STEP
-    return [make_batch(first + i, _tokenizer()) for i in range(BATCHES_PER_STEP)]
+    return make_batch((seed << 40) + step, worker, _tokenizer())
 
 
-def train(run: Run, minutes: float, rates: tuple[float, float], compiled: bool) -> None:
+@dataclass(frozen=True)
+class Workers:
+    """This process among those that learn together; each has the same weights at every step."""
+
+    count: int
+    rank: int
+
+    @classmethod
+    def meet(cls, count: int, rank: int, meeting: Path) -> Workers:
+        """Waits for the others; ``meeting`` is a file that they all know and that is not there yet."""
+        if count > 1:
+            distributed.init_process_group(
+                "gloo", init_method=f"file://{meeting.absolute()}", rank=rank, world_size=count
+            )
+        return cls(count, rank)
+
+    def average_gradients(self, parameters: list[torch.nn.Parameter]) -> None:
+        if self.count == 1:
+            return
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        together = torch.cat([gradient.flatten() for gradient in gradients])
+        distributed.all_reduce(together)
+        together /= self.count
+        for gradient, part in zip(gradients, together.split([g.numel() for g in gradients]), strict=True):
+            gradient.copy_(part.view_as(gradient))
+
+    def agree(self, value: float) -> float:
+        """The first worker's value, on all of them."""
+        if self.count == 1:
+            return value
+        shared = torch.tensor([value], dtype=torch.float64)
+        distributed.broadcast(shared, 0)
+        return float(shared)
+
+
+ALONE = Workers(1, 0)
+
+
+def train(
+    run: Run, minutes: float, rates: tuple[float, float], compiled: bool, workers: Workers = ALONE
+) -> None:
     """Train for ``minutes`` with a rate that goes from the first of ``rates`` to the second, shares of the full
     one."""
     if compiled:
@@ -193,23 +235,38 @@ def train(run: Run, minutes: float, rates: tuple[float, float], compiled: bool) 
         first, last = rates
         return (first + (last - first) * progress) * min(1.0, (run.step - first_step + 1) / WARM_UP_STEPS)
 
+    def save() -> None:
+        if workers.rank == 0:
+            run.save()
+
     with ProcessPoolExecutor(1, get_context("spawn")) as background:
-        upcoming = background.submit(step_batches, run.seed, run.step)
+        upcoming = background.submit(step_batch, run.seed, run.step, workers.rank)
         try:
-            while (progress := (time.monotonic() - started) / 60 / minutes) < 1:
-                current, upcoming = upcoming.result(), background.submit(step_batches, run.seed, run.step + 1)
-                loss, norm = run.learn(current, rate(progress))
+            while (progress := workers.agree((time.monotonic() - started) / 60 / minutes)) < 1:
+                batch = upcoming.result()
+                upcoming = background.submit(step_batch, run.seed, run.step + 1, workers.rank)
+                loss, norm = run.learn(batch, rate(progress), workers)
                 recent.append(loss)
-                if run.step % 20 == 0:
+                if run.step % 20 == 0 and workers.rank == 0:
                     seconds = round(time.monotonic() - started, 1)
                     run.log(loss=round(sum(recent) / len(recent), 4), norm=round(norm, 3), seconds=seconds)
                     recent.clear()
                 if time.monotonic() - saved > SAVE_EVERY:
-                    run.save()
+                    save()
                     saved = time.monotonic()
         finally:
-            run.save()
-    run.log(held_out=exact_share(run.average, _tokenizer(), 200))
+            save()
+    if workers.rank == 0:
+        run.log(held_out=exact_share(run.average, _tokenizer(), 200))
+
+
+def work(rank: int, arguments: argparse.Namespace, meeting: Path) -> None:
+    """One worker's life."""
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    workers = Workers.meet(arguments.workers, rank, meeting)
+    rates = (arguments.from_rate, arguments.to_rate)
+    train(Run(arguments.run, arguments.seed), arguments.minutes, rates, arguments.compile, workers)
 
 
 def main() -> None:
@@ -222,16 +279,18 @@ def main() -> None:
     )
     parser.add_argument("--from-rate", type=float, default=1.0, help="share of the full rate at the start")
     parser.add_argument("--to-rate", type=float, default=0.0, help="share of the full rate at the end")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--workers", type=int, default=2, help="processes that learn together, one a core")
     parser.add_argument(
         "--compile", action="store_true", help="1.4 times the speed, after minutes of compiling"
     )
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    rates = (arguments.from_rate, arguments.to_rate)
-    train(Run(arguments.run, arguments.seed), arguments.minutes, rates, arguments.compile)
+    if arguments.workers == 1:
+        work(0, arguments, Path())
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        meeting = Path(folder) / "meeting"
+        multiprocessing.spawn(work, (arguments, meeting), nprocs=arguments.workers)  # type: ignore[no-untyped-call]
 
 
 if __name__ == "__main__":

@@ -49,20 +49,20 @@ def mixed_chat(chance: Chance) -> Dialogue:
 
 WEIGHTS: tuple[tuple[Maker, float], ...] = (
     (smalltalk, 0.06),
-    (candlewick_question, 0.11),
-    (arithmetic, 0.21),
-    (tool_choice, 0.18),
+    (candlewick_question, 0.12),
+    (arithmetic, 0.24),
+    (tool_choice, 0.22),
     (tool_answer, 0.06),
     (no_tool, 0.06),
-    (two_calls, 0.05),
-    (chained_calls, 0.025),
-    (again, 0.025),
+    (two_calls, 0.03),
+    (chained_calls, 0.01),
+    (again, 0.01),
     (without_tools, 0.015),
     (recall, 0.06),
     (outside, 0.05),
-    (word_task, 0.06),
+    (word_task, 0.05),
     (mixed_chat, 0.02),
-    (long_chat, 0.05),
+    (long_chat, 0.03),
 )
 
 
