@@ -209,6 +209,27 @@ def test_one_that_is_never_right_is_soon_left_alone(
     assert gain(monkeypatch, every=1, draft_cost=draft_cost) > 0.97
 
 
+def test_one_that_can_not_draw_is_soon_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken(ScriptedRunner):
+        def sample(self, samplers, rows, allowed=None):  # type: ignore[no-untyped-def]
+            return [ValueError("no finite logit") for _ in rows]
+
+    num_steps = 0
+
+    def count(batch: Batch) -> None:
+        nonlocal num_steps
+        num_steps += 1
+
+    monkeypatch.setattr(draft_model, "time", Clock())
+    speculator = Speculator(DraftModel(Broken(before_execute=count), max_step_tokens=64))
+    text = Text([1, 2, 3])
+    for _ in range(500):
+        assert speculator.propose([text.decoding()]) == {}
+        speculator.observe(1, 1.0)
+        text.grow(1)
+    assert num_steps < 40
+
+
 def test_one_as_slow_as_the_model_is_left_alone_however_good(monkeypatch: pytest.MonkeyPatch) -> None:
     assert gain(monkeypatch, every=10_000, draft_cost=1.0) > 0.97
 

@@ -102,8 +102,7 @@ class DraftModel:
             return False
         verdicts = reading.settle()
         for is_hit in verdicts:
-            reading.record.add(is_hit)
-            self._record.add(is_hit)
+            self._note(reading, is_hit)
         self._publish(reading)
         return bool(verdicts) and verdicts[0]
 
@@ -156,7 +155,8 @@ class DraftModel:
                 chunks, going_on = [], []
                 for (decoding, length, reading), sample in zip(drawing, samples, strict=True):
                     if isinstance(sample, ValueError):
-                        continue  # nothing can be drawn here: then there is no guess
+                        self._note(reading, False)  # nothing can be drawn here, and so there is no guess
+                        continue
                     guessed = guesses.setdefault(decoding.sequence, [])
                     guessed.append(sample.token_id)
                     decoding.sampler.accept(sample.token_id)
@@ -222,6 +222,10 @@ class DraftModel:
             before = self._seconds_per_read or per_token
             self._seconds_per_read = before + _LATEST_WEIGHT * (per_token - before)
         return samples
+
+    def _note(self, reading: _Reading, is_hit: bool) -> None:
+        reading.record.add(is_hit)
+        self._record.add(is_hit)
 
     def _reading(self, sequence: Sequence) -> _Reading:
         reading = self._readings.get(sequence)

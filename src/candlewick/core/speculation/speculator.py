@@ -138,6 +138,6 @@ class Speculator:
         if read_seconds > _TRIAL_SHARE * self._num_idle * (step_seconds or 0.0):
             return {}  # a shorter text will come
         guesses = draft_model.guess([(probe, 1)], most_read)
-        if guesses:
+        if guesses or not draft_model.num_unread(probe.sequence):
             self._num_idle, self._patience = 0, min(2 * self._patience, _MOST_PATIENCE)
         return guesses
