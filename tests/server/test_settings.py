@@ -108,11 +108,12 @@ def test_what_is_shown_is_a_configuration_file(spices: list[str], is_open: bool)
 
 def test_every_setting_of_the_server_can_be_given_in_every_way(tmp_path: Path) -> None:
     samples: dict[str, Any] = {"port": 1, "access_log": "json", "metrics_prefix": "vllm"}
-    kinds: dict[type, Any] = {int: 3, float: 2.5, str: "a"}
+    kinds: dict[type, Any] = {int: 3, float: 2.5, str: "a", bool: True}
     for each in settings_of(ServeConfig):
         value = samples.get(each.name, kinds[each.kind])
         expected = (value,) if each.many else value
-        toml = write(tmp_path, f"{each.name} = {[value] if each.many else value!r}")
+        shown = "true" if value is True else repr([value] if each.many else value)
+        toml = write(tmp_path, f"{each.name} = {shown}")
         for arguments, environment, file in (
             ({each.name: [str(value)] if each.many else str(value)}, {}, None),
             ({}, {each.variable: str(value)}, None),

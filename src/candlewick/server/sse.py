@@ -124,7 +124,10 @@ class EventStream(Response):
             heart.cancel()
             self._first.cancel()
             await asyncio.gather(heart, self._first, return_exceptions=True)
-        await writer.end()
+        try:
+            await writer.end()
+        except OSError:
+            raise ClientDisconnect from None
 
 
 class _Writer:
