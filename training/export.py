@@ -23,6 +23,7 @@ import text_tokens
 from chat_format import CONTROL, END_OF_TURN, MARKERS, TEMPLATE
 from model import ModelShape, TinyModel
 from train import RUNS
+from weights_file import tensor_name
 
 NAME = "Candlewick Tiny"
 DESCRIPTION = (
@@ -37,12 +38,6 @@ def load_checkpoint(path: Path) -> TinyModel:
     model = TinyModel(ModelShape(**state["shape"]))
     model.load_state_dict(state["average"])
     return model.eval()
-
-
-def tensor_name(parameter: str) -> str:
-    """llama.cpp's name for one of our parameters: ``blk.0.attention.attn_q.weight`` ->
-    ``blk.0.attn_q.weight``."""
-    return parameter.replace(".attention.", ".")
 
 
 def write_gguf(

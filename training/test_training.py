@@ -30,9 +30,10 @@ from corpus.candlewick_questions import TOPICS
 from corpus.chance import Chance, Split, is_held_out
 from corpus.long_chats import long_chat
 from corpus.mixture import dialogue, learned_throughout
-from export import tensor_name, write_gguf
+from export import write_gguf
 from model import ModelShape, TinyModel, causal_mask
 from packing import encode, make_batch
+from weights_file import tensor_name
 
 SMALL = ModelShape(vocab_size=2048, hidden=64, layers=5, heads=4, kv_heads=2, feed_forward=96, context=64)
 
@@ -284,3 +285,19 @@ def test_workers_have_the_same_weights_after_a_step_on_batches_of_their_own(tmp_
     for name, values in first.items():
         assert torch.equal(values, second[name]), name
     assert any(not torch.equal(values, alone.state_dict()[name]) for name, values in first.items())
+
+
+def test_a_run_begins_with_the_weights_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train, "RUNS", tmp_path)
+    first = train.Run("first", seed=3)
+    path = tmp_path / "exact.gguf"
+    write_gguf(first.model, text_tokens.load(), path, gguf.GGMLQuantizationType.F32)
+    second = train.Run("second", seed=4, start=path)
+    for name, values in first.model.state_dict().items():
+        assert torch.equal(values, second.model.state_dict()[name]), name
+        assert torch.equal(values, second.average.state_dict()[name]), name
+
+    other = train.TinyModel(train.ModelShape(layers=1))
+    write_gguf(other, text_tokens.load(), path, gguf.GGMLQuantizationType.F32)
+    with pytest.raises(ValueError, match=r"no tensor blk\.1\."):
+        train.Run("third", seed=4, start=path)

@@ -37,6 +37,7 @@ from corpus.chance import Chance
 from corpus.mixture import dialogue
 from model import ModelShape, TinyModel, causal_mask
 from packing import Batch, encode, make_batch
+from weights_file import read_weights
 
 RUNS = Path(__file__).with_name("runs")
 WARM_UP_STEPS = 20
@@ -110,12 +111,15 @@ def exact_share(
 class Run:
     """One named run: its folder, its model and optimisers, and how far it is."""
 
-    def __init__(self, name: str, seed: int) -> None:
+    def __init__(self, name: str, seed: int, start: Path | None = None) -> None:
+        """``start`` is a file whose weights a new run begins with."""
         self.folder = RUNS / name
         self.folder.mkdir(parents=True, exist_ok=True)
         self.seed, self.step, self.tokens = seed, 0, 0
         torch.manual_seed(seed)
         self.model = TinyModel(ModelShape())
+        if start:
+            read_weights(start, self.model)
         self.average = copy.deepcopy(self.model).requires_grad_(False)
         self.optimizers = Optimizers(self.model)
         if self.checkpoint.exists():
@@ -266,7 +270,8 @@ def work(rank: int, arguments: argparse.Namespace, meeting: Path) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     workers = Workers.meet(arguments.workers, rank, meeting)
     rates = (arguments.from_rate, arguments.to_rate)
-    train(Run(arguments.run, arguments.seed), arguments.minutes, rates, arguments.compile, workers)
+    run = Run(arguments.run, arguments.seed, arguments.start)
+    train(run, arguments.minutes, rates, arguments.compile, workers)
 
 
 def main() -> None:
@@ -284,6 +289,7 @@ def main() -> None:
         "--compile", action="store_true", help="1.4 times the speed, after minutes of compiling"
     )
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--start", type=Path, help="a GGUF file whose weights a new run begins with")
     arguments = parser.parse_args()
     if arguments.workers == 1:
         work(0, arguments, Path())
