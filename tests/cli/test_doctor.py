@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from importlib.metadata import version
 from typing import Any
@@ -96,3 +97,12 @@ def test_nothing_to_read_is_refused() -> None:
         _kernels.measure_reads(_kernels.ThreadPool(1), np.zeros(63, np.uint8))
     with pytest.raises(ValueError, match="can't run the instruction set 'abacus'"):
         _kernels.measure_products(_kernels.ThreadPool(1), "abacus")
+
+
+def test_it_runs_without_the_native_module_and_says_so() -> None:
+    program = (
+        "import sys; sys.modules['candlewick._kernels'] = None; "
+        "from candlewick.cli.app import app; app(['doctor'])"
+    )
+    finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert "missing" in finished.stdout, finished.stderr

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from candlewick import _kernels
+if TYPE_CHECKING:
+    from candlewick import _kernels
 
 BANDWIDTH_BYTES = 256 * 2**20
 """Memory that the measurement reads; larger than caches."""
@@ -15,14 +17,17 @@ ROUNDS = 5
 
 def memory_bandwidth(threads: _kernels.ThreadPool, num_bytes: int = BANDWIDTH_BYTES) -> float:
     """Bytes a second that the threads read: the best of some rounds."""
-    data = np.ones(
-        num_bytes, dtype=np.uint8
-    )  # written, since pages that nobody wrote all are the one zero page
+    from candlewick import _kernels
+
+    # Ones, since pages that nobody wrote all are the one zero page.
+    data = np.ones(num_bytes, dtype=np.uint8)
     return _best(lambda: _kernels.measure_reads(threads, data))
 
 
 def product_peak(threads: _kernels.ThreadPool, isa: str) -> float:
     """Multiplications with addition a second that nothing holds up: the best of some rounds."""
+    from candlewick import _kernels
+
     return _best(lambda: _kernels.measure_products(threads, isa))
 
 
