@@ -125,9 +125,13 @@ class InferenceEngine:
             tokenizer = Tokenizer.from_metadata(file.metadata, file.path)
             runner = NativeRunner.load(file, config, progress=progress)
             if draft_file is not None:
-                draft_runner = load_draft_runner(
-                    draft_file, config, num_blocks=runner.num_blocks, progress=progress
-                )
+                try:
+                    draft_runner = load_draft_runner(
+                        draft_file, config, num_blocks=runner.num_blocks, progress=progress
+                    )
+                except BaseException:
+                    runner.close()  # whoever keeps the error would keep the weights by its trace
+                    raise
         return cls(runner, tokenizer, config, draft_runner)
 
     def submit(self, prompt_ids: Sequence[int], params: GenerationParams | None = None) -> Generation:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -91,3 +92,26 @@ def test_the_builtin_model_guesses_for_itself() -> None:
             )
             assert draft_model is None or engine.stats().draft_tokens > 0
     assert answers[0] == answers[1]
+
+
+def test_a_draft_model_that_fails_to_load_takes_the_model_along(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Servers keep the error, and its trace would keep the weights."""
+    pytest.importorskip("candlewick._kernels", reason="the native module is not built")
+    from candlewick.core.native_runner import NativeRunner
+    from candlewick.core.speculation import draft_file
+
+    closed: list[NativeRunner] = []
+    close = NativeRunner.close
+
+    def fail(*_: object, **__: object) -> NativeRunner:
+        raise MemoryError("no room")
+
+    def note(runner: NativeRunner) -> None:
+        closed.append(runner)
+        close(runner)
+
+    monkeypatch.setattr(draft_file, "load_draft_runner", fail)
+    monkeypatch.setattr(NativeRunner, "close", note)
+    with pytest.raises(MemoryError):
+        InferenceEngine.load("builtin", replace(POOL, draft_model="builtin"))
+    assert len(closed) == 1
