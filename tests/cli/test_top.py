@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import socket
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +84,22 @@ def test_where_nobody_tells_numbers_the_address_is_named(url: str) -> None:
     finished = CliRunner().invoke(app, ["top", url, "--once"])
     assert finished.exit_code == 1
     assert f"{url}/metrics" in finished.stderr
+
+
+def test_somebody_who_speaks_another_protocol_is_told_from_a_server() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def greet() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(b"SSH-2.0-Candle\r\n")
+
+        threading.Thread(target=greet, daemon=True).start()
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finished = CliRunner().invoke(app, ["top", url, "--once"])
+    assert finished.exit_code == 1
+    assert f"{url}/metrics can't be read" in finished.stderr
 
 
 def test_a_real_server(monkeypatch: pytest.MonkeyPatch) -> None:

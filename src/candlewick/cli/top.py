@@ -5,6 +5,7 @@ Reads the names that Candlewick and vLLM share, so it shows servers of either. K
 
 from __future__ import annotations
 
+import http.client
 import re
 import threading
 import time
@@ -83,7 +84,7 @@ def read(address: str) -> dict[str, Figures]:
     try:
         with urllib.request.urlopen(address, timeout=PATIENCE_SECONDS) as answer:
             text = answer.read().decode("utf-8")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", None) or error
         raise NoNumbers(f"{address} can't be read: {reason}; is the server running?") from None
     return parse(text, time.monotonic())
