@@ -31,7 +31,7 @@ class Recording:
         keeps_events: whether the whole stream is kept at the end, to be followed later.
 
     Raises:
-        StoreError: from every method: the database fails.
+        StoreError: from every method but :meth:`renew`: the database fails.
     """
 
     def __init__(
@@ -70,7 +70,10 @@ class Recording:
         await self._store.finish(outcome)
 
     async def renew(self, cancel: Callable[[], None]) -> None:
-        """Show for ever that this process lives; ``cancel`` is called while somebody wants the response cancelled."""
+        """Show for ever that this process lives; ``cancel`` is called while somebody wants the response cancelled.
+
+        A database that fails is tried again: whoever needs it meanwhile fails by it.
+        """
         while True:
             await asyncio.sleep(self._store.lease_seconds / 6)
             try:
