@@ -138,3 +138,15 @@ def test_a_client_that_never_reads_does_not_stop_the_others(serve: Any) -> None:
     deaf.close()
     assert llm.ended.wait(10)
     assert llm.running == 0
+
+
+def test_a_slow_reader_whose_time_is_over_is_told_so(serve: Any) -> None:
+    flood = [Start("a", "m"), *[ResponseToken("x" * 65536)] * 400, Pause()]
+    llm = replaying(*flood)
+    slow = post(serve(llm, max_request_seconds=0.5), "/v1/events/chat", HI)
+    assert llm.ended.wait(10)  # the time is over, and not a byte was read
+    with slow, slow.makefile("rb") as answer:
+        lines = iter(answer.readline, b"")
+        assert b"event: error\n" in lines
+        assert b"took longer than this server allows" in next(lines)
+        assert b"0\r\n" in lines

@@ -155,7 +155,8 @@ class _Writer:
                 self._sending.result()
             self._sending = asyncio.create_task(self._send_waiting())
         if self._waiting_bytes > _MOST_WAITING_BYTES:
-            await self._sending
+            # Whoever stops waiting here, since its time is over, must not stop what is being sent.
+            await asyncio.shield(self._sending)
 
     async def end(self) -> None:
         """Send what waits, and the end of the body."""
