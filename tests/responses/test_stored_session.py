@@ -150,12 +150,13 @@ async def test_a_call_of_the_caller_is_answered_later(database: Database) -> Non
     called = [*CALL[:-1], Complete("tool_calls", Usage(2, 1), token_ids=(5, 6))]
     llm = in_turns(called, text_answer("Rain."))
     tool = function_tool(weather).definition
-    first = await run(ResponsesSession(llm, store=database), QUESTION, client_tools=[tool])
+    session = ResponsesSession(llm, store=database)
+    first = await run(session, QUESTION, client_tools=[tool])
     assert [call.id for call in first.pending_calls] == ["c1"]
+    *_, last = await session.history(str(first.response_id))
+    assert [call.id for call in last.tool_calls] == ["c1"]
     result = {"role": "tool", "tool_call_id": "c1", "content": "rain in Ulm"}
-    second = await run(
-        ResponsesSession(llm, store=database), [result], client_tools=[tool], continues=first.response_id
-    )
+    second = await run(session, [result], client_tools=[tool], continues=first.response_id)
     assert second.text == "Rain."
     assert [message.role for message in llm.calls[1].messages] == ["system", "user", "assistant", "tool"]
     assert llm.calls[1].transcript is not None
@@ -169,6 +170,8 @@ async def test_an_approval_is_given_later(database: Database) -> None:
     assert first.stop_reason == "approval"
     (request,) = first.pending_approvals
     session = ResponsesSession(llm, tools=[tool], store=database)
+    *_, last = await session.history(str(first.response_id))
+    assert [call.name for call in last.tool_calls] == ["weather"]
     second = await run(
         session, [], continues=first.response_id, approvals={request.call_id: request.name == "weather"}
     )

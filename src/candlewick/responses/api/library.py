@@ -59,10 +59,10 @@ class LibraryStore:
         """All messages up to the end of a response, or of a conversation.
 
         Raises:
-            NotFoundError: the owner has none of this id.
+            NotFoundError: the owner has none of this id. InvalidRequestError: the response did not come to its end.
         """
         context = await self.context(stored_id)
-        return _prepared(InputFields(), tools, (), context).dialogue().messages
+        return _prepared(InputFields(), tools, (), context).past().messages
 
     def begin(
         self, messages: Sequence[Message], options: ConversationOptions, tools: Sequence[Tool], model: str

@@ -42,6 +42,10 @@ class Prepared:
         """
         return self._to_dialogue((*self.context.items, *self.input_items))
 
+    def past(self) -> Dialogue:
+        """What was said before this request, as messages; calls at its end may wait for their outputs."""
+        return self._to_dialogue(self.context.items, is_past=True)
+
     @property
     def listed_servers(self) -> dict[str, list[str]]:
         """Names of the tools of each server that the conversation has told of, as the servers call them."""
@@ -55,10 +59,9 @@ class Prepared:
         """The tokens that the conversation goes on from, if they are known."""
         if self.context.token_ids is None:
             return None
-        past = self._to_dialogue(self.context.items, is_past=True)
         reasoning = self.request.reasoning
         keeps_thinking = reasoning is not None and reasoning.context == "all_turns"
-        return Transcript(self.context.token_ids, past.num_messages_answered, keeps_thinking)
+        return Transcript(self.context.token_ids, self.past().num_messages_answered, keeps_thinking)
 
     def offered_functions(self) -> list[Tool]:
         """The functions that the model is told of."""
