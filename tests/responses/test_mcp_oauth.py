@@ -102,6 +102,36 @@ async def test_the_page_takes_nothing_but_an_answer() -> None:
         await asyncio.open_connection("127.0.0.1", urlsplit(redirect.url).port)
 
 
+async def test_where_the_address_cant_be_shown_nobody_listens_any_more(url: str, tmp_path: Path) -> None:
+    port = free_port()
+
+    async def fail(address: str) -> None:
+        assert f"127.0.0.1%3A{port}" in address
+        await asyncio.open_connection("127.0.0.1", port)  # somebody listens
+        raise OSError("there is no browser")
+
+    _, error = await ask(url, OAuth(sign_in=fail, redirect_port=port, token_file=tmp_path / "tokens.json"))
+    assert error is not None
+    assert "no browser" in error
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection("127.0.0.1", port)
+
+
+async def test_what_cant_be_kept_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mcp.shared.auth import OAuthToken
+
+    def fail(*_: object) -> None:
+        raise OSError("read-only")
+
+    tokens = TokenFile(tmp_path / "tokens.json", "http://127.0.0.1:1/mcp")
+    monkeypatch.setattr("os.replace", fail)
+    with pytest.raises(OSError, match="read-only"):
+        await tokens.set_tokens(OAuthToken(access_token="secret"))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_damaged_file_is_told(tmp_path: Path) -> None:
     file = tmp_path / "tokens.json"
     file.write_text("{")

@@ -13,6 +13,7 @@ import json
 import os
 import re
 import socket
+import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -91,7 +92,11 @@ def oauth_provider(url: str, settings: OAuth) -> OAuthClientProvider:
                 "or 'candlewick chat', which keep what they are given"
             )
         await redirect.open()
-        await settings.sign_in(address)
+        try:
+            await settings.sign_in(address)
+        except BaseException:
+            redirect.close()
+            raise
 
     provider = OAuthClientProvider(
         url,
@@ -187,13 +192,14 @@ class TokenFile:
         everything = self._read()
         everything[self._url] = {**self._kept(), **fields}
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        new = self._path.with_name(f"{self._path.name}.{os.getpid()}.new")
-        with contextlib.suppress(FileNotFoundError):
-            new.unlink()
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(everything, file, indent=1)
-        new.replace(self._path)
+        descriptor, new = tempfile.mkstemp(prefix=f"{self._path.name}.", dir=self._path.parent)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                json.dump(everything, file, indent=1)
+            os.replace(new, self._path)
+        except BaseException:
+            os.unlink(new)
+            raise
 
 
 class LoopbackRedirect:
@@ -234,15 +240,19 @@ class LoopbackRedirect:
         except TimeoutError:
             raise EngineError(f"nobody signed in within {SIGN_IN_SECONDS:.0f} s") from None
         finally:
-            if self._server is not None:
-                self._server.close()
-                self._server = None
+            self.close()
         if "code" not in answer:
             reason = (
                 answer.get("error_description") or answer.get("error") or "there is no code in the answer"
             )
             raise EngineError(f"the sign-in was refused: {reason}")
         return AuthorizationCodeResult(code=answer["code"], state=answer.get("state"), iss=answer.get("iss"))
+
+    def close(self) -> None:
+        """Listen no more."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
