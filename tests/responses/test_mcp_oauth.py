@@ -117,9 +117,7 @@ async def test_where_the_address_cant_be_shown_nobody_listens_any_more(url: str,
         await asyncio.open_connection("127.0.0.1", port)
 
 
-async def test_what_cant_be_kept_leaves_nothing_behind(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_cant_be_kept_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from mcp.shared.auth import OAuthToken
 
     def fail(*_: object) -> None:
@@ -128,7 +126,7 @@ async def test_what_cant_be_kept_leaves_nothing_behind(
     tokens = TokenFile(tmp_path / "tokens.json", "http://127.0.0.1:1/mcp")
     monkeypatch.setattr("os.replace", fail)
     with pytest.raises(OSError, match="read-only"):
-        await tokens.set_tokens(OAuthToken(access_token="secret"))
+        asyncio.run(tokens.set_tokens(OAuthToken(access_token="secret")))
     assert list(tmp_path.iterdir()) == []
 
 
