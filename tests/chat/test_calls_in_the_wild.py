@@ -234,6 +234,7 @@ def test_names_that_python_does_not_know_are_called(name: str, text: str) -> Non
 ANY_OF = {"anyOf": [{"type": "string"}, {"type": "null"}]}
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize(
     ("schema", "text", "value"),
     [
@@ -255,11 +256,13 @@ ANY_OF = {"anyOf": [{"type": "string"}, {"type": "null"}]}
         ({"$ref": "#/$defs/nowhere"}, "1", 1),
         ({"type": "boolean"}, "True", True),
         ({"type": "array"}, "['a', 1, None]", ["a", 1, None]),
+        ({"type": "array"}, r"['\d+']", [r"\d+"]),
         ({"type": "object"}, "{'a': True}", {"a": True}),
         ({"type": "array"}, "[x]", "[x]"),
         ({"type": "number"}, "1e3", 1000.0),
         ({"type": "integer"}, "many", "many"),
         ({}, "10", 10),
+        ({"allOf": 3}, "10", 10),
         (True, "text", "text"),
     ],
 )

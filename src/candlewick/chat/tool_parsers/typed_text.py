@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -92,7 +93,11 @@ def _value(text: str, kinds: frozenset[str] | None) -> object:
     if not isinstance(word, _NoValue) and kinds is not None and _is_of_kind(word, kinds):
         return word
     if kinds is not None and kinds & {"array", "object"}:
-        with suppress(ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
+        with (
+            suppress(ValueError, SyntaxError, RecursionError, MemoryError, TypeError),
+            warnings.catch_warnings(),
+        ):
+            warnings.simplefilter("ignore")  # a model's odd escapes are no news for our user
             value = ast.literal_eval(text.strip())
             json.dumps(value, allow_nan=False)
             if _is_of_kind(value, kinds):
@@ -120,9 +125,9 @@ def _kinds(schema: Any, root: Any, depth: int) -> frozenset[str] | None:
         if isinstance(branches := schema.get(union), list):
             found = [_kinds(branch, root, depth + 1) for branch in branches]
             return None if None in found else frozenset().union(*(each for each in found if each))
-    for branch in schema.get("allOf") or ():
-        if (kinds := _kinds(branch, root, depth + 1)) is not None:
-            return kinds
+    if isinstance(branches := schema.get("allOf"), list):
+        found = [_kinds(branch, root, depth + 1) for branch in branches]
+        return next((kinds for kinds in found if kinds is not None), None)
     return None
 
 
