@@ -234,6 +234,25 @@ async def test_a_cancellation_that_comes_too_late_changes_nothing(
     assert (await stored(database, result))["status"] == "completed"
 
 
+async def test_a_response_that_is_deleted_while_it_runs_leaves_nothing(database: Database) -> None:
+    def count(table: str) -> int:
+        query = f"SELECT count(*) FROM candlewick_{table}"
+        return database.run_blocking(lambda connection: connection.exec_driver_sql(query).scalar_one())
+
+    def weather(city: str) -> str:
+        """Tell the weather."""
+        assert count("responses") == 1
+        database.run_blocking(
+            lambda connection: connection.exec_driver_sql("DELETE FROM candlewick_responses")
+        )
+        return "rain"
+
+    session = ResponsesSession(in_turns(CALL, text_answer("Rain.")), tools=[weather], store=database)
+    result = await run(session, QUESTION)
+    assert (result.stop_reason, result.text) == ("stop", "Rain.")
+    assert (count("responses"), count("response_items")) == (0, 0)
+
+
 async def test_what_failed_is_seen_in_the_store(database: Database) -> None:
     llm = ScriptedLLM(lambda call: [Start("a", "m"), ResponseToken("Hel"), Error("broken", "EngineFailed")])
     result = await run(ResponsesSession(llm, store=database), QUESTION)

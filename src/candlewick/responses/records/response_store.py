@@ -114,10 +114,14 @@ class ResponseStore:
         await self._database.run(work)
 
     async def put_output(self, response_id: str, items: Mapping[int, Item]) -> None:
-        """Items of the output that are done, by their index."""
-        await self._database.run(
-            lambda connection: _put_items(connection, response_id, items, is_output=True)
-        )
+        """Items of the output that are done, by their index; nothing if the response was deleted while it runs."""
+
+        def work(connection: Connection) -> None:
+            row = select(RESPONSES.c.id).where(RESPONSES.c.id == response_id).with_for_update()
+            if connection.scalar(row) is not None:
+                _put_items(connection, response_id, items, is_output=True)
+
+        await self._database.run(work)
 
     async def renew(self, response_id: str) -> bool:
         """Say that a response still runs; whether it shall go on: not if somebody wants it cancelled or deleted."""
