@@ -115,7 +115,7 @@ class InferenceEngine:
         from candlewick.core.tokenizer import Tokenizer
 
         config = config or EngineConfig()
-        with ExitStack() as files:
+        with ExitStack() as files, ExitStack() as unfinished:
             file = files.enter_context(GGUFFile.open(resolve_model(reference, progress=progress)))
             draft_file = draft_runner = None
             if config.draft_model is not None:
@@ -124,15 +124,16 @@ class InferenceEngine:
                 require_same_vocabulary(draft_file, file)
             tokenizer = Tokenizer.from_metadata(file.metadata, file.path)
             runner = NativeRunner.load(file, config, progress=progress)
+            # Should anything fail from here on: whoever keeps the error would keep the weights by its trace.
+            unfinished.callback(runner.close)
             if draft_file is not None:
-                try:
-                    draft_runner = load_draft_runner(
-                        draft_file, config, num_blocks=runner.num_blocks, progress=progress
-                    )
-                except BaseException:
-                    runner.close()  # whoever keeps the error would keep the weights by its trace
-                    raise
-        return cls(runner, tokenizer, config, draft_runner)
+                draft_runner = load_draft_runner(
+                    draft_file, config, num_blocks=runner.num_blocks, progress=progress
+                )
+                unfinished.callback(draft_runner.close)
+            engine = cls(runner, tokenizer, config, draft_runner)
+            unfinished.pop_all()
+        return engine
 
     def submit(self, prompt_ids: Sequence[int], params: GenerationParams | None = None) -> Generation:
         """Begin to continue ``prompt_ids``; from any thread. Returns at once, but a new constraint is compiled

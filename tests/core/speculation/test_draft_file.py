@@ -94,9 +94,13 @@ def test_the_builtin_model_guesses_for_itself() -> None:
     assert answers[0] == answers[1]
 
 
-def test_a_draft_model_that_fails_to_load_takes_the_model_along(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("fails", ["the draft model", "the engine"])
+def test_what_was_loaded_is_let_go_of_when_something_fails(
+    fails: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Servers keep the error, and its trace would keep the weights."""
     pytest.importorskip("candlewick._kernels", reason="the native module is not built")
+    from candlewick.core import engine
     from candlewick.core.native_runner import NativeRunner
     from candlewick.core.speculation import draft_file
 
@@ -110,8 +114,11 @@ def test_a_draft_model_that_fails_to_load_takes_the_model_along(monkeypatch: pyt
         closed.append(runner)
         close(runner)
 
-    monkeypatch.setattr(draft_file, "load_draft_runner", fail)
+    if fails == "the engine":
+        monkeypatch.setattr(engine, "EngineThread", fail)
+    else:
+        monkeypatch.setattr(draft_file, "load_draft_runner", fail)
     monkeypatch.setattr(NativeRunner, "close", note)
     with pytest.raises(MemoryError):
         InferenceEngine.load("builtin", replace(POOL, draft_model="builtin"))
-    assert len(closed) == 1
+    assert len(closed) == (2 if fails == "the engine" else 1)
