@@ -1,8 +1,9 @@
 """Traces for OpenTelemetry: a span for every request, and in it one for every answer with its phases.
 
 The names are those of OpenTelemetry's semantic conventions for HTTP servers and for generative AI. Needs the extra
-``otel``, and is asked for by the setting ``traces``. Says nothing of what was asked or answered. Spans go to the
-process' tracer provider; :func:`export_traces` makes one, for programs that have none.
+``otel``, and is asked for by the setting ``traces``. Tells a request's settings, stop strings among them, and nothing
+else of what was asked or answered. Spans go to the process' tracer provider; :func:`export_traces` makes one, for
+programs that have none.
 """
 
 from __future__ import annotations
