@@ -136,7 +136,7 @@ class LibraryResponse:
 
         keeping = asyncio.create_task(self._keep_all(events, emit))
         keeping.add_done_callback(lambda done: self._stop_unkept(task, done))
-        watching = asyncio.create_task(self._recording.renew(lambda: self._cancel(task)))
+        watching = asyncio.create_task(self._recording.renew(lambda: self._cancel(task, owes_result)))
         try:
             self._is_looping = True
             try:
@@ -195,9 +195,9 @@ class LibraryResponse:
         else:
             await self._recording.put(events)
 
-    def _cancel(self, task: asyncio.Task[Any]) -> None:
-        """Somebody wants it cancelled, who saw it in the store."""
-        if self._is_begun and self._is_looping and not self._is_cancel_wanted:
+    def _cancel(self, task: asyncio.Task[Any], owes_result: Callable[[], bool]) -> None:
+        """Somebody wants it cancelled, who saw it in the store. Once is enough: a second time would hit the end."""
+        if self._is_begun and self._is_looping and not owes_result():
             self._is_cancel_wanted = True
             task.cancel()
 
