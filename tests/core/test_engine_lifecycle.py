@@ -20,6 +20,8 @@ from candlewick.core.config import EngineConfig
 from candlewick.core.engine import InferenceEngine
 from candlewick.core.errors import EngineClosed, EngineFailed, EngineOverloaded
 from candlewick.core.params import GenerationParams
+from candlewick.core.scheduler import Scheduler
+from candlewick.core.sequence import Sequence
 
 PARAMS = GenerationParams(temperature=0, max_tokens=5)
 
@@ -109,6 +111,29 @@ def test_a_failing_step_fails_all_pending_and_later_requests_with_the_cause() ->
     assert isinstance(caught.value.__cause__, OSError)
     engine.close()
     assert runner.closed == 1
+
+
+def test_a_failure_that_leaves_the_scheduler_broken_is_told_to_everybody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gate = Gate()
+
+    def fail(batch: Batch) -> None:
+        gate(batch)
+        raise OSError("the disk is on fire")
+
+    def broken(scheduler: Scheduler, sequence: Sequence) -> None:
+        raise ValueError("the sequence is in no list")
+
+    with new_engine(ScriptedRunner(before_execute=fail), max_running=1) as engine:
+        pending = [engine.submit([i], PARAMS) for i in range(3)]
+        assert gate.reached.wait(10)
+        monkeypatch.setattr(Scheduler, "finish", broken)
+        gate.opened.set()
+        for generation in pending:
+            with pytest.raises(EngineFailed, match="the disk is on fire"):
+                generation.result()
+        monkeypatch.undo()
 
 
 def test_outputs_before_a_failure_are_still_delivered() -> None:

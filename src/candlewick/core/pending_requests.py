@@ -121,18 +121,23 @@ class PendingRequests:
 
     def end(self, request: Request, how: End, error: Exception | None = None) -> None:
         """Let go of a request, begun or not; ``error`` is the last thing that its readers get."""
-        for choice in request.choices:
-            self._forget(choice)
-        request.choices.clear()
-        self._admission.leave(request)
-        self._requests.discard(request)
-        self.num_ended[how] += 1
-        self._waiters += request.stream.end(error)
+        try:
+            for choice in request.choices:
+                self._forget(choice)
+        finally:  # whatever state a failure has left: readers hear of the end
+            request.choices.clear()
+            self._admission.leave(request)
+            self._requests.discard(request)
+            self.num_ended[how] += 1
+            self._waiters += request.stream.end(error)
 
     def fail_all(self, new_error: Callable[[], Exception]) -> None:
         """End all requests, each with an error of its own."""
         for request in list(self._requests):
-            self.end(request, "failed", new_error())
+            try:
+                self.end(request, "failed", new_error())
+            except Exception:
+                logger.exception("letting go of a request after a failure failed as well")
 
     def deliver(self) -> None:
         """Wake the readers of all that was put since the last time."""
