@@ -234,10 +234,14 @@ class TestTogether:
         for request in requests:
             with new_engine(path, num_threads=1) as engine:
                 alone.append(tokens(engine.submit(*request).result()))
-        # So few blocks that sequences are preempted again and again.
+        # So few blocks that sequences are preempted again and again, once they come faster than they are answered: on
+        # a busy machine compiling the grammars can take longer, but not the second time.
         with new_engine(path, num_blocks=6, max_step_tokens=32, num_threads=1) as engine:
-            generations = [engine.submit(*request) for request in requests]
-            assert [tokens(generation.result()) for generation in generations] == alone
+            for _ in range(10):
+                generations = [engine.submit(*request) for request in requests]
+                assert [tokens(generation.result()) for generation in generations] == alone
+                if engine.stats().preemptions > 0:
+                    break
             assert engine.stats().preemptions > 0
 
     def test_choices_of_one_request_go_their_own_ways(self, builtin: InferenceEngine):
