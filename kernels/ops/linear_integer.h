@@ -83,9 +83,10 @@ template <class Panel>
 constexpr bool is_wide = Panel::bits == 8 || HasTable<Panel>;
 
 // All offsets are powers of two: a shift multiplies by them.
-constexpr int exponent_of(int power_of_two) {
+consteval int exponent_of(int power_of_two) {
     int exponent = 0;
     while (1 << exponent < power_of_two) ++exponent;
+    if (1 << exponent != power_of_two) throw "the offset of a format must be a power of two";
     return exponent;
 }
 
