@@ -97,7 +97,7 @@ def settings(page: Page, *, thinking: str, most_tokens: int) -> None:
     page.get_by_text(thinking, exact=True).click()
     page.get_by_label("Most tokens").fill(str(most_tokens))
     page.get_by_role("button", name="Save").click()
-    expect(page.locator("dialog")).to_be_hidden()
+    expect(page.locator("dialog[open]")).to_have_count(0)
 
 
 def begin(
