@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 
 import pytest
 from hostile_texts import HOSTILE_TEXTS
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from candlewick.server.pages.markdown import PIECE_CHARACTERS, StreamedMarkdown, render_block
@@ -26,6 +26,11 @@ def whole(text: str) -> list[str]:
 
 
 @given(text=TEXTS, cuts=st.lists(st.integers(0, 200), max_size=8))
+@example(text="a\n$$\n\n$$", cuts=[7])
+@example(text="$$\n# head\n$$", cuts=[10])
+@example(text="# head\n\n\N{NO-BREAK SPACE}", cuts=[8, 9])
+@example(text="1. one\n\n2. two", cuts=[9])
+@example(text="- $$\n---\n$$", cuts=[9])
 @settings(max_examples=150, deadline=None)
 def test_a_text_in_pieces_is_shown_as_the_whole(text, cuts):
     markdown = StreamedMarkdown()
@@ -118,6 +123,18 @@ def test_random_texts_open_nothing_of_their_own(text):
 def test_formulas_stay_as_they_are_written_and_prices_are_none():
     assert render_block("$a_1 * b_2 * c$") == '<p><span class="math">$a_1 * b_2 * c$</span></p>\n'
     assert "math" not in render_block("It costs $5 or $6.")
+
+
+def test_a_formula_of_many_lines_has_no_empty_one():
+    assert whole("$$\na_1\n# b\n$$\nThen") == [
+        '<span class="math block">$$\na_1\n# b\n$$</span>',
+        "<p>Then</p>\n",
+    ]
+    assert whole("$$\n\nIt *goes* on.\n\n$$") == [
+        "<p>$$</p>\n",
+        "<p>It <em>goes</em> on.</p>\n",
+        "<p>$$</p>\n",
+    ]
 
 
 def test_a_fence_that_is_longer_than_a_piece_goes_on_as_code():

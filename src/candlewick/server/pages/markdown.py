@@ -73,12 +73,11 @@ class StreamedMarkdown:
         while len(text) - self._settled_length > PIECE_CHARACTERS:
             self._settle_piece(text, version)
         tail = text[self._settled_length :]
-        blocks, starts = _split(self._reopen + tail, grows=grows)
+        blocks, starts, closed = _split(self._reopen + tail, grows=grows)
         self._show(blocks, version)
-        if len(blocks) > 1:
-            # All but the last are closed: whatever comes can't change them.
-            self._settled_blocks += len(blocks) - 1
-            self._settled_length += starts[-1] - len(self._reopen)
+        if closed:
+            self._settled_blocks += closed
+            self._settled_length += starts[closed] - len(self._reopen)
             self._reopen = ""
         self.length = len(text)
         self.grows = grows
@@ -87,7 +86,7 @@ class StreamedMarkdown:
         piece = text[self._settled_length : self._settled_length + PIECE_CHARACTERS]
         end = max(piece.rfind("\n\n") + 2, piece.rfind("\n") + 1 if piece.rfind("\n\n") < 0 else 0)
         piece = piece[:end] if end > 1 else piece
-        blocks, _ = _split(self._reopen + piece, grows=False)
+        blocks, _, _ = _split(self._reopen + piece, grows=False)
         self._show(blocks, version)
         self._settled_blocks = len(self.blocks)
         self._settled_length += len(piece)
@@ -102,15 +101,15 @@ class StreamedMarkdown:
         del self.blocks[self._settled_blocks + len(blocks) :]
 
 
-def _split(text: str, *, grows: bool) -> tuple[list[str], list[int]]:
-    """The top-level blocks of a text as HTML, and where each begins; of a text that ``grows`` the last one is
-    rendered at less cost while it is long."""
-    if not text.strip():
-        return [], []
+def _split(text: str, *, grows: bool) -> tuple[list[str], list[int], int]:
+    """The top-level blocks of a text as HTML, where each begins, and how many are closed: whatever comes can't
+    change them. Of a text that ``grows`` the last one is rendered at less cost while it is long."""
     text = without_controls(text)
+    if not text.strip(" \t\n"):
+        return [], [], 0
     lines = [f"{line}\n" for line in text.split("\n")]
     if max(map(len, lines)) > LINE_CHARACTERS:
-        return [f'<p class="plain">{html.escape(text)}</p>'], [0]
+        return [f'<p class="plain">{html.escape(text)}</p>'], [0], 0
     ranges = _block_lines(text)
     blocks, starts = [], []
     for first, last in ranges:
@@ -118,7 +117,16 @@ def _split(text: str, *, grows: bool) -> tuple[list[str], list[int]]:
         is_last = last == ranges[-1][1]
         blocks.append(render_block(source, grows and is_last and len(source) > PLAIN_CHARACTERS))
         starts.append(sum(map(len, lines[:first])))
-    return blocks, starts
+    return blocks, starts, _closed(ranges, lines)
+
+
+def _closed(ranges: list[tuple[int, int]], lines: list[str]) -> int:
+    # The last block may go on; so may the one before, if what follows it is no whole line yet: a "2" that comes to
+    # be "2. two" belongs to the list. All since the last empty line are in a formula if what comes ends it.
+    last = len(lines) - 1
+    open_blocks = 2 if ranges and ranges[-1][0] == last else 1
+    empty = next((n for n in range(last - 1, -1, -1) if not lines[n].strip(" \t\n")), -1)
+    return sum(end <= empty + 1 for _, end in ranges[:-open_blocks])
 
 
 def _block_lines(text: str) -> list[tuple[int, int]]:
@@ -243,6 +251,8 @@ def _block_math(state: StateBlock, start_line: int, end_line: int, silent: bool)
     if silent:
         return True
     for number in range(start_line + 1, end_line):
+        if state.isEmpty(number) or state.sCount[number] < state.blkIndent:
+            return False  # as in TeX, no formula has an empty line; and none is longer than the list that it is in
         if state.src[state.bMarks[number] : state.eMarks[number]].strip() == closing:
             token = state.push("math", "", 0)
             token.block = True
