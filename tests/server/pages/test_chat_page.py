@@ -60,6 +60,24 @@ def test_a_thinking_answer_with_a_table_and_code(page):
         expect(page.locator("#sessions a")).to_have_text("Make a plan")
 
 
+def test_nothing_is_typed_before_it_can_be_sent(page):
+    seen = []
+
+    def slow(route):
+        message = page.get_by_label("Message", exact=True)
+        send = page.get_by_role("button", name="Send", exact=True)
+        seen.append((message.is_disabled(), send.is_disabled()))
+        route.continue_()
+
+    page.route("**/static/main.js", slow)
+    with serving(ScriptedLLM(lambda call: text_answer("Welcome"))) as address:
+        page.goto(address)
+        expect(page.get_by_label("Message", exact=True)).to_be_focused()
+        ask(page, "Hello")
+        ended(page)
+    assert seen == [(True, True)]
+
+
 def test_stop_in_the_middle_and_another_answer(page):
     gate = Gate()
     scripts = iter([[Start("a", "m"), ResponseToken("Half an"), gate], text_answer("A whole answer")])

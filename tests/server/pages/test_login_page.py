@@ -87,7 +87,7 @@ def test_a_page_that_lost_its_cookie_leads_to_the_way_in(context, page):
     with serving(scripted(), api_keys=KEYS) as address:
         page.goto(address)
         sign_in(page, "key-of-ada")
-        expect(page.get_by_label("Message", exact=True)).to_be_visible()
+        expect(page.get_by_label("Message", exact=True)).to_be_enabled()
         context.clear_cookies()
         ask(page, "Hello")
         expect(page).to_have_url(f"{address}/login")

@@ -77,6 +77,7 @@ def test_a_conversation_is_exported_deleted_and_imported(page, tmp_path):
         page.locator("#confirm").get_by_role("button", name="Delete").click()
         expect(page).to_have_url(f"{address}/")
         expect(page.locator("#sessions")).to_contain_text("No conversations yet")
+        expect(page.get_by_label("Message", exact=True)).to_be_enabled()
 
         page.locator("#import-file").set_input_files(files["JSON"])
         expect(page).to_have_url(re.compile("/chat/session_"))

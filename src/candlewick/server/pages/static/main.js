@@ -49,4 +49,7 @@ if (state.session) {
   connect(state.session, conversation.dataset.since);
   toEnd();
 }
+// Until here nobody would have heard of what is typed and sent.
+byId("message").disabled = false;
+byId("send").disabled = false;
 byId("message").focus();
