@@ -42,7 +42,8 @@ WRITING_SECONDS = 0.02
 
 
 class Led:
-    """The model, led where it would go by chance only: to a call where one is wanted, or to words without end.
+    """The model, led where it would go by chance only: to a call where one is wanted and only there, or to words
+    without end.
 
     The grammar of the call or of the answer decides what may come; the model still writes every token.
     """
@@ -57,6 +58,8 @@ class Led:
         said = messages[-1].content if messages[-1].role == "user" else ""
         if said.startswith("Call"):
             options["tool_choice"] = "required"
+        elif messages[-1].role == "user":
+            options["tool_choice"] = "none"  # a call that nobody wants would wait for its approval
         has_no_end = said.startswith("Tell me everything")
         if has_no_end:
             options["constraint"] = Constraint.regex("[A-Za-z]+([ ][A-Za-z]{1,12}){2000}")
