@@ -58,7 +58,7 @@ class Led:
         said = messages[-1].content if messages[-1].role == "user" else ""
         if said.startswith("Call"):
             options["tool_choice"] = "required"
-        elif messages[-1].role == "user":
+        else:
             options["tool_choice"] = "none"  # a call that nobody wants would wait for its approval
         has_no_end = said.startswith("Tell me everything")
         if has_no_end:
