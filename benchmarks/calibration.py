@@ -1,7 +1,8 @@
-"""The machine's limits around every measurement, so that a moment in which it was slow is known as one.
+"""The machine's limits around every measurement, so that a moment in which it changed is known as one.
 
-Virtual machines lose half of their speed for seconds, unseen by any counter. Each measurement stands between two
-readings of what the machine can do just then; a pair of measurements with a slow moment in it is not counted.
+Virtual machines lose half of their speed for seconds, unseen by any counter, and gain it again. Each measurement
+stands between two readings of what the machine can do just then; a pair of measurements during which it changed is not
+counted.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from candlewick import _kernels
 
 READ_BYTES = 192 * 2**20
 """Larger than caches; read in some hundredths of a second."""
-SLOW = 0.85
-"""A reading below this share of the best one is a slow moment."""
+STEADY = 0.85
+"""Of readings around a steady measurement, the lowest is at least this share of the highest."""
+TRIES = 3
+"""Times that are measured for one reading, of which the best counts: a thread that wakes late is no slow machine."""
 
 
 @dataclass(frozen=True)
@@ -24,9 +27,6 @@ class Reading:
     """Integer multiplications with addition a second."""
     bandwidth: float
     """Bytes a second."""
-
-    def is_slow_beside(self, best: Reading) -> bool:
-        return self.products < SLOW * best.products or self.bandwidth < SLOW * best.bandwidth
 
 
 class Machine:
@@ -46,10 +46,13 @@ class Machine:
         return now
 
     def _now(self) -> Reading:
-        return Reading(
-            _kernels.measure_products(self._threads, self._isa),
-            _kernels.measure_reads(self._threads, self._data, self._isa),
-        )
+        products = max(_kernels.measure_products(self._threads, self._isa) for _ in range(TRIES))
+        bandwidth = max(_kernels.measure_reads(self._threads, self._data, self._isa) for _ in range(TRIES))
+        return Reading(products, bandwidth)
+
+
+def is_steady(values: list[float]) -> bool:
+    return min(values) >= STEADY * max(values)
 
 
 def mean(a: Reading, b: Reading) -> Reading:

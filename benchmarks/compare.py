@@ -6,7 +6,7 @@
     python benchmarks/compare.py MODEL.gguf --peer http://127.0.0.1:8000/v1 --peer-model NAME
 
 The machine's speed wanders, so each round measures both sides of a case one after the other, between readings of
-what the machine can do just then (``calibration.py``). Rounds with a slow moment are measured again. What counts is
+what the machine can do just then (``calibration.py``). Rounds in which that changed are measured again. What counts is
 the median of the rounds' ratios; the share of the limit is that of the weights' reading or of the integer products,
 whichever takes longer, at the speed that was read in the same round.
 
@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import picture
-from calibration import Machine, Reading, mean
+from calibration import Machine, Reading, is_steady, mean
 from engines import STEPS, Engine, Setup, Work, open_engine
 
 from candlewick.cli.model_work import ModelWork
@@ -58,8 +58,8 @@ class Result:
     share_of_limit: float
     """Ours, of what reading and multiplying allow, at the machine's speed of the same round."""
     rounds: int
-    slow_rounds: int
-    """Rounds that did not count because the machine was slow in them."""
+    unsteady_rounds: int
+    """Rounds that did not count because the machine's speed changed in them."""
 
 
 def make_cases(prompts: list[int], streams: list[int]) -> list[Case]:
@@ -81,18 +81,21 @@ def compare(
     if case.is_short:  # the first time is for page faults and sleeping threads
         case.measure(ours), case.measure(theirs)
     pairs: list[tuple[Work, Work, Reading]] = []
-    slow: list[tuple[Work, Work, Reading]] = []
-    while len(pairs) < rounds and len(pairs) + len(slow) < MOST_TRIES * rounds:
+    unsteady: list[tuple[Work, Work, Reading]] = []
+    while len(pairs) < rounds and len(pairs) + len(unsteady) < MOST_TRIES * rounds:
         before = machine.read()
         mine = case.measure(ours)
         between = machine.read()
         other = case.measure(theirs)
         after = machine.read()
-        is_slow = any(reading.is_slow_beside(machine.best) for reading in (before, between, after))
-        (slow if is_slow else pairs).append((mine, other, mean(before, between)))
+        limit = mean(before, between)
+        reading = work.reading_seconds(case.steps, limit.bandwidth)
+        waits_for_memory = reading > work.multiplying_seconds(mine.tokens, case.drawn, limit.products)
+        around = [r.bandwidth if waits_for_memory else r.products for r in (before, between, after)]
+        (pairs if is_steady(around) else unsteady).append((mine, other, limit))
     counted = (
-        pairs or slow
-    )  # a machine that is never fast is measured as it is, and the number of rounds says so
+        pairs or unsteady
+    )  # a machine that never is steady is measured as it is, and the number of rounds says so
     return Result(
         test=case.name,
         ours_tokens_per_second=statistics.median(mine.tokens_per_second for mine, _, _ in counted),
@@ -106,7 +109,7 @@ def compare(
             for mine, _, limit in counted
         ),
         rounds=len(pairs),
-        slow_rounds=len(slow),
+        unsteady_rounds=len(unsteady),
     )
 
 
@@ -145,7 +148,7 @@ def main() -> None:
     machine = Machine(arguments.threads)
     print(f"{arguments.model.name}, {arguments.threads} threads, {theirs.name}")
     print(
-        f"{'test':>12} {'candlewick':>11} {'peer':>8} {'ratio':>6} {'of limit':>9} {'rounds':>7} {'slow':>5}"
+        f"{'test':>12} {'candlewick':>11} {'peer':>8} {'ratio':>6} {'of limit':>9} {'rounds':>7} {'unsteady':>9}"
     )
     results = []
     for case in make_cases(prompts, streams):
@@ -153,7 +156,7 @@ def main() -> None:
         results.append(r)
         print(
             f"{r.test:>12} {r.ours_tokens_per_second:>11.1f} {r.theirs_tokens_per_second:>8.1f} {r.ratio:>6.2f}"
-            f" {r.share_of_limit:>9.0%} {r.rounds:>7} {r.slow_rounds:>5}",
+            f" {r.share_of_limit:>9.0%} {r.rounds:>7} {r.unsteady_rounds:>9}",
             flush=True,
         )
     best = machine.best

@@ -40,11 +40,15 @@ class ModelWork:
             head_products=sum(size for size, head in zip(sizes, is_head, strict=True) if head),
         )
 
-    def shortest_seconds(self, steps: int, tokens: int, drawn: int, bandwidth: float, peak: float) -> float:
-        """Of ``steps`` steps with ``tokens`` tokens in all, ``drawn`` of which want the next one.
+    def reading_seconds(self, steps: int, bandwidth: float) -> float:
+        """Of ``steps`` steps, each of which reads all weights once, at ``bandwidth`` bytes a second."""
+        return steps * self.num_bytes / bandwidth
 
-        A step reads all weights once, at ``bandwidth`` bytes a second; each token is multiplied with them, at
-        ``peak`` products a second, with the head only where drawn. Reading and multiplying go on at once.
-        """
-        products = tokens * self.products + drawn * self.head_products
-        return max(steps * self.num_bytes / bandwidth, products / peak)
+    def multiplying_seconds(self, tokens: int, drawn: int, peak: float) -> float:
+        """Of ``tokens`` tokens, ``drawn`` of which are multiplied with the head as well, at ``peak`` products a
+        second."""
+        return (tokens * self.products + drawn * self.head_products) / peak
+
+    def shortest_seconds(self, steps: int, tokens: int, drawn: int, bandwidth: float, peak: float) -> float:
+        """Reading and multiplying go on at once: the longer of the two."""
+        return max(self.reading_seconds(steps, bandwidth), self.multiplying_seconds(tokens, drawn, peak))
