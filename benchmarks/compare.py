@@ -29,7 +29,7 @@ from engines import STEPS, Engine, Setup, Work, open_engine
 
 from candlewick.cli.model_work import ModelWork
 from candlewick.core.gguf import GGUFFile
-from candlewick.core.machine import available_cores
+from candlewick.core.machine import available_cores, choose_instruction_set
 
 PIECE = 512
 MOST_TRIES = 4
@@ -145,7 +145,7 @@ def main() -> None:
     ours, theirs = open_engine("candlewick", setup), open_engine(arguments.peer, setup)
     with GGUFFile.open(arguments.model) as file:
         work = ModelWork.of(file)
-    machine = Machine(arguments.threads)
+    machine = Machine(arguments.threads, choose_instruction_set(None))
     print(f"{arguments.model.name}, {arguments.threads} threads, {theirs.name}")
     print(
         f"{'test':>12} {'candlewick':>11} {'peer':>8} {'ratio':>6} {'of limit':>9} {'rounds':>7} {'unsteady':>9}"
