@@ -209,6 +209,7 @@ def test_a_phone_shows_everything_without_scrolling_sideways(page):
         page.get_by_label("Temperature").fill("0.2")
         page.get_by_text("Don’t think").click()
         page.get_by_role("button", name="Save").click()
+        expect(page.locator("dialog[open]")).to_have_count(0)
         ask(page, "again")
         ended(page, 2)
     assert [(call.thinking, call.params.temperature) for call in llm.calls] == [

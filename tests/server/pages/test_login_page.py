@@ -58,7 +58,8 @@ def test_the_cookie_is_no_key_and_out_of_reach_of_scripts(context, page):
         assert "key-of-ada" not in cookie["value"]
         assert page.evaluate("document.cookie") == ""
         # Whoever alters it is nobody.
-        for value in (cookie["value"][:-1] + "0", "9999999999.626f62.", "", "…"):
+        altered = cookie["value"][:-1] + ("1" if cookie["value"].endswith("0") else "0")
+        for value in (altered, "9999999999.626f62.", "", "…"):
             reply = httpx.get(f"{address}/", headers={"Cookie": f"{cookie['name']}={value}".encode()})
             assert reply.status_code == 303
         # The cookie alone, which another site could make a browser send, changes nothing.
