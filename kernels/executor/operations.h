@@ -74,15 +74,17 @@ struct Linear final : Operation {
     int group_tokens;    // that meet the weights together
     int max_rows;
 
-    // Activations of at most `group_bytes` meet the weights together.
+    // Activations of at most `group_bytes` meet the weights together; those of a float matrix, which every panel walks
+    // through whole, no more than stay in a cache.
     Linear(int in, int out, Rows rows, std::shared_ptr<const PackedMatrix> matrix, std::vector<float> bias,
            size_t group_bytes, int max_rows)
         : in(in), out(out), rows(rows), matrix(std::move(matrix)), bias(std::move(bias)), max_rows(max_rows) {
         const size_t columns = size_t(this->matrix->columns());
-        const size_t token_bytes = activation_kind(this->matrix->type()) == ActivationKind::floats
-                                       ? columns * sizeof(float)
-                                       : (columns + super_block - 1) / super_block * activation_record_bytes;
-        group_tokens = int(std::min(std::max(group_bytes / token_bytes, size_t(12)), size_t(max_group)));
+        const bool is_float = activation_kind(this->matrix->type()) == ActivationKind::floats;
+        const size_t token_bytes =
+            is_float ? columns * sizeof(float) : (columns + super_block - 1) / super_block * activation_record_bytes;
+        const size_t most = (is_float ? cached_group_bytes : group_bytes) / token_bytes;
+        group_tokens = int(std::min(std::max(most, size_t(12)), size_t(max_group)));
     }
 
     size_t scratch_floats() const override { return linear_scratch_floats(std::min(group_tokens, max_rows)); }

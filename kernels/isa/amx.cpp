@@ -28,7 +28,7 @@ Kernels make_amx_kernels() {
     Kernels kernels = avx512_kernels;
     kernels.name = "amx";
     kernels.linear = linear;
-    kernels.group_bytes = 640 << 10;    // they stay in the second-level cache while the panels pass by
+    kernels.group_bytes = cached_group_bytes;
     return kernels;
 }
 

@@ -41,7 +41,7 @@ struct Kernels {
     void (*quantize)(const float* x, int columns, ActivationKind kind, uint8_t* out, size_t super_block_stride);
     // ops/linear_integer.h and ops/linear_float.h
     void (*linear)(const LinearTask&);
-    // Activations of a group of tokens that `linear` wants to get at once: what it walks through again and again.
+    // The most activations, of a group of tokens, that `linear` wants to get at once for a quantised matrix.
     size_t group_bytes;
     // ops/limits.h: how fast this processor could be at most
     int64_t (*multiply_registers)(int rounds);

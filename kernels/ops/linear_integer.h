@@ -322,7 +322,8 @@ static inline __attribute__((always_inline)) void multiply_record_block(const ui
 // -- tiles -----------------------------------------------------------------------------------------------------------
 
 // Where there are several tiles of tokens, a block of panels meets them chunk by chunk of k: the chunk of the panels stays
-// in the first-level cache while all tiles pass, and a tile's activations while all panels pass.
+// in the second-level cache while all tiles pass, and a tile's activations in the first while all panels pass. Shorter
+// chunks, whose panels would stay in the first as well, were slower: sums go to the scratch and come back more often.
 constexpr int super_blocks_per_chunk = 8;
 
 // How far ahead of the weights in use they are prefetched, in bytes, where there is one tile. Where there are several, the

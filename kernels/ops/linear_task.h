@@ -9,6 +9,8 @@
 namespace candlewick {
 
 constexpr int most_tile_tokens = 16;
+// Where every panel walks through all activations of a group of tokens, these stay in the second-level cache.
+constexpr size_t cached_group_bytes = 640 << 10;
 constexpr int panels_per_block = 4;    // that meet a tile of tokens one after the other
 
 constexpr size_t linear_scratch_floats(int num_tokens) {
