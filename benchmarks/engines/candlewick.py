@@ -48,15 +48,7 @@ class Candlewick:
 
     def _step(self, tables: np.ndarray, position: int, num_tokens: int) -> float:
         """Seconds of one step: ``num_tokens`` more of every sequence that has a row in ``tables``."""
-        streams = len(tables)
-        starts = np.arange(streams + 1) * num_tokens
-        batch = Batch(
-            token_ids=np.full(streams * num_tokens, 100, np.int32),
-            positions=np.tile(np.arange(position, position + num_tokens), streams).astype(np.int32),
-            query_starts=starts.astype(np.int32),
-            block_tables=tables.astype(np.int32),
-            logit_rows=(starts[1:] - 1).astype(np.int32),
-        )
+        batch = Batch.alike(tables, position, num_tokens, token_id=100)
         start = time.perf_counter()
         self._runner.execute(batch)
         return time.perf_counter() - start

@@ -29,6 +29,8 @@ STEP_TOKENS = 512
 SMALLEST_READ = 4 * 2**20
 """Bytes below which the calls around a measurement of memory would count more than the reading."""
 LOCAL = "model"
+TOKEN = 1
+"""Which token does not change the work."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,7 @@ def measure(
 
 
 class _Bench:
-    """Steps of a model, on sequences of token 1: what a token is does not change the work."""
+    """Steps of a model, on sequences of one token again and again."""
 
     def __init__(self, runner: NativeRunner, prompt: int, generate: int) -> None:
         from candlewick.core.batch import BLOCK_SIZE
@@ -181,18 +183,8 @@ class _Bench:
     def _step(self, streams: int, position: int, num_tokens: int) -> None:
         from candlewick.core.batch import Batch
 
-        starts = np.arange(streams + 1) * num_tokens
-        tables = np.arange(streams * self._blocks).reshape(streams, self._blocks)
-        positions = np.tile(np.arange(position, position + num_tokens), streams)
-        self._runner.execute(
-            Batch(
-                token_ids=np.ones(streams * num_tokens, np.int32),
-                positions=positions.astype(np.int32),
-                query_starts=starts.astype(np.int32),
-                block_tables=tables.astype(np.int32),
-                logit_rows=(starts[1:] - 1).astype(np.int32),
-            )
-        )
+        tables = np.arange(streams * self._blocks, dtype=np.int32).reshape(streams, self._blocks)
+        self._runner.execute(Batch.alike(tables, position, num_tokens, TOKEN))
 
 
 def _median(work: Any) -> float:

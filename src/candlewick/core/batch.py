@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +30,20 @@ class Batch:
     block_tables: Int32Array  # [S, most blocks of a sequence], unused entries 0
     logit_rows: Int32Array  # [R], rows of the N whose logits are wanted, ascending
     hidden_rows: Int32Array = field(default_factory=lambda: np.zeros(0, dtype=np.int32))  # [H], as well
+
+    @classmethod
+    def alike(cls, block_tables: Int32Array, position: int, num_tokens: int, token_id: int) -> Self:
+        """A step to measure: ``num_tokens`` more of every sequence that has a row in ``block_tables``, all of them
+        ``token_id`` and from ``position`` on, with the logits of each one's last."""
+        streams = len(block_tables)
+        starts = np.arange(streams + 1, dtype=np.int32) * np.int32(num_tokens)
+        return cls(
+            token_ids=np.full(streams * num_tokens, token_id, np.int32),
+            positions=np.tile(np.arange(position, position + num_tokens, dtype=np.int32), streams),
+            query_starts=starts,
+            block_tables=block_tables.astype(np.int32),
+            logit_rows=starts[1:] - 1,
+        )
 
     @property
     def num_tokens(self) -> int:
