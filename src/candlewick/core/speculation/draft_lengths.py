@@ -28,9 +28,8 @@ def choose_lengths(
         drafted: the indices of the sequences whose guesses come from a draft model.
     """
     candidates = [(chance, index) for index, falling in enumerate(chances) for chance in falling]
-    candidates.sort(
-        key=itemgetter(0), reverse=True
-    )  # of one sequence, an earlier guess is never behind a later one
+    # Of one sequence, an earlier guess is never behind a later one.
+    candidates.sort(key=itemgetter(0), reverse=True)
     best_gain, best_count = WORTHWHILE, 0
     num_expected = float(num_rows)
     depth = 0

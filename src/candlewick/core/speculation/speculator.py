@@ -104,9 +104,8 @@ class Speculator:
         if draft_model is None:
             return []
         if draft_model.settle(each.sequence) and self._patience > _FIRST_PATIENCE:
-            self._num_idle = (
-                self._patience
-            )  # it was right where nothing was expected of it: try again at once
+            # It was right where nothing was expected of it: try again at once.
+            self._num_idle = self._patience
         if draft_model.num_unread(each.sequence) > _MOST_UNREAD * each.num_remaining:
             return []
         return draft_model.chances(each.sequence, most)
