@@ -6,7 +6,8 @@ The model belongs to the caller, who also closes it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any
 
@@ -122,15 +123,27 @@ def create_app(model: AsyncLLM | Services, *, model_names: Sequence[str] = (), *
     return app
 
 
-def _trace(app: FastAPI, services: Services) -> None:
+@contextmanager
+def needing_otel() -> Iterator[None]:
+    """Around what needs the extra ``otel``.
+
+    Raises:
+        InvalidRequestError: it is not installed.
+    """
     try:
-        from candlewick.server.tracing import Tracing, trace_model
+        yield
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("candlewick"):
             raise
         raise InvalidRequestError(
             f"traces need {error.name}: pip install 'candlewick[otel]'", "traces"
         ) from None
+
+
+def _trace(app: FastAPI, services: Services) -> None:
+    with needing_otel():
+        from candlewick.server.tracing import Tracing, trace_model
+
     services.models.watch(trace_model)
     app.add_middleware(Tracing)
 

@@ -24,7 +24,7 @@ from candlewick.core.errors import InvalidRequestError
 from candlewick.core.memory_needs import memory_needs
 from candlewick.server.access_log import LOGGER as ACCESS_LOGGER
 from candlewick.server.access_log import AccessFormatter
-from candlewick.server.app import create_app
+from candlewick.server.app import create_app, needing_otel
 from candlewick.server.config import ServeConfig
 from candlewick.server.model_registry import ModelRegistry, ModelSource
 from candlewick.server.services import Services
@@ -179,14 +179,10 @@ def _with_keys_of_file(config: ServeConfig) -> ServeConfig:
 
 
 def _export_traces() -> None:
-    try:
+    with needing_otel():
         from candlewick.server.tracing import export_traces
 
         export_traces()
-    except ModuleNotFoundError as error:
-        raise InvalidRequestError(
-            f"traces need {error.name}: pip install 'candlewick[otel]'", "traces"
-        ) from None
 
 
 def _open_database(url: str | None) -> Database | None:
