@@ -30,7 +30,7 @@ async def compact(llm: AsyncLLM, prepared: Prepared) -> dict[str, Any]:
     Raises:
         ContextOverflowError: even the last turn does not fit into the context.
     """
-    messages = list(prepared.dialogue().messages)
+    messages = list(prepared.dialogue.messages)
     rules = [m.content for m in messages if m.role in ("system", "developer") and m.content]
     if prepared.request.instructions:
         rules = rules[1:]  # the request's own are told with each request

@@ -161,7 +161,7 @@ class LibraryResponse:
         prepared = _prepared(self._request, self._tools, items, context)
         self._writer = ResponseWriter(self._state, listed=prepared.listed_servers)
         self._recording = Recording(store.responses, self._state, store.owner, items, keeps_events=True)
-        dialogue, transcript = prepared.dialogue(), prepared.transcript()
+        dialogue, transcript = prepared.dialogue, prepared.transcript()
         if transcript is not None and self._options.keeps_thinking:
             transcript = replace(transcript, keeps_thinking=True)
         options = replace(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from candlewick.chat.llm import AsyncLLM
 from candlewick.chat.messages import Message, Tool
@@ -34,8 +35,9 @@ class Prepared:
     input_items: tuple[Item, ...]
     context: Context
 
+    @cached_property
     def dialogue(self) -> Dialogue:
-        """The whole conversation, as messages.
+        """The whole conversation, as messages; made once, since long ones take a while.
 
         Raises:
             InvalidRequestError: calls and their results do not match.
@@ -134,13 +136,13 @@ async def prepare(
     else:
         context = await find_context(previous, request.conversation_id, owner, responses, conversations)
     prepared = Prepared(request, tools, tuple(items), context)
-    if not prepared.dialogue().messages:
+    if not prepared.dialogue.messages:
         raise InvalidRequestError("there is nothing to answer: give at least one item", "input")
     return prepared
 
 
 def conversation_options(
-    prepared: Prepared, request: ResponseRequest, dialogue: Dialogue, access: ServerAccess
+    prepared: Prepared, request: ResponseRequest, access: ServerAccess
 ) -> ConversationOptions:
     """How the conversation runs.
 
@@ -158,7 +160,7 @@ def conversation_options(
         tool_choice=prepared.tools.choice,
         parallel_tool_calls=request.parallel_tool_calls is not False,
         max_tool_calls=request.max_tool_calls,
-        approvals=dialogue.approvals,
+        approvals=prepared.dialogue.approvals,
         transcript=prepared.transcript(),
     )
 

@@ -212,7 +212,7 @@ class ResponsesService:
             InvalidRequestError: a field is wrong.
         """
         prepared = await prepare(request, owner, self._responses, self.conversations)
-        messages, tools = prepared.dialogue().messages, prepared.offered_functions()
+        messages, tools = prepared.dialogue.messages, prepared.offered_functions()
         async with self._models.using(request.model) as model:
             return await asyncio.to_thread(model.llm.count_tokens, messages, tools)
 
@@ -324,14 +324,13 @@ class _Maker:
     async def _converse(self) -> None:
         running, request, prepared = self._running, self._request, self._prepared
         async with self._models.using(request.model) as model:
-            dialogue = prepared.dialogue()
-            options = conversation_options(prepared, request, dialogue, self._access)
-            messages: Sequence[Any] = dialogue.messages
+            options = conversation_options(prepared, request, self._access)
+            messages: Sequence[Any] = prepared.dialogue.messages
             if request.truncation == "auto":
                 tools = prepared.offered_functions()
                 limit = request.max_output_tokens
-                messages = await asyncio.to_thread(truncate, model.llm, dialogue.messages, tools, limit)
-                options = truncated_options(options, len(messages), len(dialogue.messages))
+                messages = await asyncio.to_thread(truncate, model.llm, messages, tools, limit)
+                options = truncated_options(options, len(messages), len(prepared.dialogue.messages))
             session = ResponsesSession(model.llm, mcp_servers=self._access.servers)
             conversation = session.stream_conversation(messages, options)
             running.stop = conversation.cancel
