@@ -17,7 +17,7 @@ from scripted_llm import ScriptedLLM, text_answer, tool_answer
 
 from candlewick.core.errors import InvalidRequestError
 from candlewick.responses import MCPConfiguration, MCPServerConfiguration, OAuth, ResponsesSession
-from candlewick.responses.mcp.oauth import LoopbackRedirect, TokenFile
+from candlewick.responses.mcp.oauth import LoopbackRedirect, TokenFile, oauth_provider
 
 pytest.importorskip("mcp", reason="needs the responses extra")
 
@@ -135,6 +135,16 @@ def test_a_damaged_file_is_told(tmp_path: Path) -> None:
     file.write_text("{")
     with pytest.raises(InvalidRequestError, match="sign in again"):
         TokenFile(file, "http://a")
+
+
+@pytest.mark.parametrize("part", ["client", "tokens", "server"])
+@pytest.mark.parametrize("value", ["a text", [1], {"redirect_uris": 3, "access_token": None, "issuer": {}}])
+async def test_a_damaged_part_of_the_file_is_told(tmp_path: Path, part: str, value: object) -> None:
+    file = tmp_path / "tokens.json"
+    url = "http://127.0.0.1:9/mcp"
+    file.write_text(json.dumps({url: {part: value}}))
+    with pytest.raises(InvalidRequestError, match=r"tokens\.json can't be read: (?s:.*); remove it"):
+        await oauth_provider(url, OAuth(token_file=file)).context.storage.get_tokens()
 
 
 @pytest.mark.parametrize(

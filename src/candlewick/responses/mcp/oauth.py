@@ -18,7 +18,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 from candlewick.core.errors import EngineError, InvalidRequestError
@@ -26,7 +26,9 @@ from candlewick.core.errors import EngineError, InvalidRequestError
 if TYPE_CHECKING:
     from mcp.client.auth import AuthorizationCodeResult, OAuthClientProvider
     from mcp.shared.auth import OAuthClientInformationFull, OAuthToken
+    from pydantic import BaseModel
 
+_Model = TypeVar("_Model", bound="BaseModel")
 SignIn = Callable[[str], Awaitable[None]]
 """Shows a person the address at which to sign in; returns at once."""
 
@@ -129,11 +131,10 @@ class TokenFile:
         """Tell the provider what it does not ask a storage for: when tokens expire, and where they are renewed."""
         from mcp.shared.auth import OAuthMetadata
 
-        kept = self._kept()
         self._provider = provider
-        provider.context.token_expiry_time = kept.get("expires_at")
-        if kept.get("server"):
-            provider.context.oauth_metadata = OAuthMetadata.model_validate(kept["server"])
+        provider.context.token_expiry_time = self._kept().get("expires_at")
+        if server := self._parsed("server", OAuthMetadata):
+            provider.context.oauth_metadata = server
 
     def use_client(self, client_id: str, client_secret: str | None, redirect_url: str) -> None:
         """A registration that was made beforehand."""
@@ -146,14 +147,15 @@ class TokenFile:
 
     def redirect_port(self) -> int | None:
         """The port that was registered."""
-        addresses = self._kept().get("client", {}).get("redirect_uris") or []
-        return urlsplit(addresses[0]).port if addresses else None
+        from mcp.shared.auth import OAuthClientInformationFull
+
+        client = self._parsed("client", OAuthClientInformationFull)
+        return client.redirect_uris[0].port if client and client.redirect_uris else None
 
     async def get_tokens(self) -> OAuthToken | None:
         from mcp.shared.auth import OAuthToken
 
-        kept = self._kept().get("tokens")
-        return OAuthToken.model_validate(kept) if kept else None
+        return self._parsed("tokens", OAuthToken)
 
     async def set_tokens(self, tokens: OAuthToken) -> None:
         server = self._provider.context.oauth_metadata if self._provider is not None else None
@@ -166,11 +168,24 @@ class TokenFile:
     async def get_client_info(self) -> OAuthClientInformationFull | None:
         from mcp.shared.auth import OAuthClientInformationFull
 
-        kept = self._kept().get("client")
-        return self._client or (OAuthClientInformationFull.model_validate(kept) if kept else None)
+        return self._client or self._parsed("client", OAuthClientInformationFull)
 
     async def set_client_info(self, client_info: OAuthClientInformationFull) -> None:
         self._keep(client=client_info.model_dump(mode="json", exclude_none=True))
+
+    def _parsed(self, name: str, kind: type[_Model]) -> _Model | None:
+        """A part of what is kept.
+
+        Raises:
+            InvalidRequestError: it is damaged.
+        """
+        kept = self._kept().get(name)
+        if not kept:
+            return None
+        try:
+            return kind.model_validate(kept)
+        except ValueError as error:
+            raise self._damaged(error) from error
 
     def _kept(self) -> dict[str, Any]:
         kept = self._read().get(self._url, {})
@@ -182,11 +197,14 @@ class TokenFile:
         except FileNotFoundError:
             return {}
         except (OSError, ValueError) as error:
-            raise InvalidRequestError(
-                f"the file of tokens {self._path} can't be read: {error}; remove it, and sign in again",
-                "token_file",
-            ) from error
+            raise self._damaged(error) from error
         return value if isinstance(value, dict) else {}
+
+    def _damaged(self, error: Exception) -> InvalidRequestError:
+        return InvalidRequestError(
+            f"the file of tokens {self._path} can't be read: {error}; remove it, and sign in again",
+            "token_file",
+        )
 
     def _keep(self, **fields: Any) -> None:
         everything = self._read()
