@@ -1,4 +1,4 @@
-"""Makes the pictures of the chat page in docs/images: light, dark, phone, status.
+"""Makes the pictures of the chat page in docs/images: light, dark, phone.
 
 Needs playwright and a Chromium: ``python docs/make_screenshots.py [path of chromium]``. The answers are scripted, so
 that the pictures show what the page can do, not what a small model knows; the model is called that, and no speed is
