@@ -20,6 +20,9 @@ from scripted_llm import text_answer, thinking_answer
 from candlewick.chat.events import ResponseToken, Start
 from candlewick.cli import loading, main
 
+# As a person's shell has it: whoever runs the tests in the background ignores it, and so would this program.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 def interrupted():
     yield Start("a", "m")
     yield ResponseToken("Hel")
