@@ -10,6 +10,8 @@ import sys
 import threading
 import time
 import weakref
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from scripted_runner import ByteTokenizer, ScriptedRunner, direct
 
 from candlewick.core.batch import Batch
 from candlewick.core.config import EngineConfig
+from candlewick.core.constraint import Constraint
 from candlewick.core.engine import InferenceEngine
 from candlewick.core.errors import EngineClosed, EngineFailed, EngineOverloaded
 from candlewick.core.params import GenerationParams
@@ -287,20 +290,35 @@ def test_the_program_ends_cleanly_whatever_was_left_open(ending: str, status: in
 
 
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork here")
-def test_a_forked_child_is_told_to_make_its_own_engine() -> None:
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda engine: engine.submit([1], PARAMS),
+        lambda engine: engine.submit([1], replace(PARAMS, constraint=Constraint.choice(["a"]))),
+        lambda engine: engine.submit_embedding([[1]]),
+        lambda engine: engine.save_kv([1], "nowhere"),
+        lambda engine: engine.stats(),
+    ],
+)
+def test_a_forked_child_is_told_to_make_its_own_engine(ask: Callable[[InferenceEngine], object]) -> None:
     with new_engine(ScriptedRunner()) as engine:
         receiver, sender = multiprocessing.get_context("fork").Pipe(duplex=False)
 
         def child() -> None:
             try:
-                engine.submit([1], PARAMS)
+                ask(engine)
             except EngineClosed as error:
                 sender.send(str(error))
 
         process = multiprocessing.get_context("fork").Process(target=child)
-        process.start()
-        assert receiver.poll(20)
-        assert "create an engine in each process" in receiver.recv()
+        thread = engine._thread
+        with thread._health_lock, thread._steps.log._lock, engine._grammars._lock:
+            process.start()  # other threads of the parent are in the middle of something
+        is_told = receiver.poll(20)
+        if not is_told:
+            process.kill()
         process.join(20)
+        assert is_told, "the child waits for a lock that nobody gives back"
+        assert "create an engine in each process" in receiver.recv()
         assert process.exitcode == 0
         assert list(engine.submit([1], PARAMS).result()[0].token_ids) == direct([1], PARAMS)

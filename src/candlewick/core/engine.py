@@ -148,6 +148,7 @@ class InferenceEngine:
                 request then waits for more than ``max_queue_seconds``.
             EngineClosed, EngineFailed: the engine takes no more requests.
         """
+        self._thread.require_own_process()  # and not last: the grammars have a lock, too
         params = params or GenerationParams()
         given = self._valid_prompt(prompt_ids)
         self._require_in_vocabulary(params.logit_bias, "logit_bias")
@@ -245,7 +246,11 @@ class InferenceEngine:
         return BLOCK_SIZE * self._thread.call(lambda store: store.insert(blocks))
 
     def stats(self) -> EngineStats:
-        """The numbers as of the latest step, and what happened lately."""
+        """The numbers as of the latest step, and what happened lately.
+
+        Raises:
+            EngineClosed: this is a forked child of the process that made the engine.
+        """
         return self._thread.stats()
 
     def observe_answers(self, observer: AnswerObserver) -> None:

@@ -124,6 +124,7 @@ class EngineThread:
             EngineOverloaded: as many requests as allowed wait already.
             EngineClosed, EngineFailed: the engine takes no more requests.
         """
+        self.require_own_process()
         with self._health_lock:
             self._require_ready()
             self._admission.enter(request)
@@ -136,6 +137,7 @@ class EngineThread:
             EngineClosed, EngineFailed: the engine runs no more.
             Exception: what the function raises.
         """
+        self.require_own_process()
         call = _Call(function, Future())
         with self._health_lock:
             self._require_ready()
@@ -143,17 +145,29 @@ class EngineThread:
         result: Result = call.future.result()
         return result
 
-    def _require_ready(self) -> None:
+    def require_own_process(self) -> None:
+        """Refuse what a forked child asks, before any lock: it may have got that one as somebody held it, for ever.
+
+        Raises:
+            EngineClosed: this is another process than the one that made the engine.
+        """
         if os.getpid() != self._process_id:
             raise EngineClosed(
                 f"this engine belongs to process {self._process_id} and its thread did not survive the fork "
                 f"into process {os.getpid()}; create an engine in each process, or start processes by 'spawn'"
             )
+
+    def _require_ready(self) -> None:
         if self.health.status != "ready":
             raise self._refusal()
 
     def stats(self) -> EngineStats:
-        """The present numbers; from any thread."""
+        """The present numbers; from any thread.
+
+        Raises:
+            EngineClosed: this is a forked child.
+        """
+        self.require_own_process()
         return replace(self._stats, recent=self._steps.log.recent(time.perf_counter()))
 
     def observe_answers(self, observer: AnswerObserver) -> None:
