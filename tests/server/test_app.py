@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, HTTPException
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scripted_llm import ScriptedLLM, replaying, text_answer
@@ -89,6 +89,25 @@ async def test_unknown_routes_answer_in_the_same_form() -> None:
         answer = await client(app()).request(method, path)
         assert answer.status_code == status
         assert answer.json()["error"]["type"] == "invalid_request_error"
+        assert f"{method} {path} is not served here" in answer.json()["error"]["message"]
+
+
+async def test_errors_of_routes_that_were_added_keep_their_words() -> None:
+    extended = create_app(replaying(*text_answer("ok")))
+
+    @extended.get("/fails")
+    async def fails(status: int, why: str) -> None:
+        raise HTTPException(status, why)
+
+    for status, why, kind in (
+        (420, "enhance your calm", "invalid_request_error"),  # a number that Python does not know
+        (599, "the wire is cut", "server_error"),
+        (503, "Service Unavailable", "server_error"),
+        (403, "Forbidden", "invalid_request_error"),
+    ):
+        answer = await client(extended).get("/fails", params={"status": status, "why": why})
+        assert answer.status_code == status
+        assert answer.json()["error"] == {"message": why, "type": kind, "param": None, "code": None}
 
 
 async def test_a_large_body_is_refused() -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from http import HTTPStatus
 from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI
@@ -159,12 +158,16 @@ async def _foreign_error(request: Request, error: Exception) -> Response:
 
 
 async def _http_error(request: Request, error: Any) -> Response:
-    kind = "rate_limit_error" if error.status_code == 429 else "invalid_request_error"
+    """What the framework refuses, and what routes that others have added to the application do."""
+    status: int = error.status_code
+    kind = (
+        "rate_limit_error" if status == 429 else "server_error" if status >= 500 else "invalid_request_error"
+    )
     message = str(error.detail)
-    if message == HTTPStatus(error.status_code).phrase:  # of the framework, about a path or a method
+    if (status, message) in _NOT_SERVED:
         message = f"{request.method} {request.url.path} is not served here; /docs shows what is"
-    body = error_body(message, type=kind, code=_CODES.get(error.status_code))
-    return JSONResponse(body, error.status_code, error.headers)
+    body = error_body(message, type=kind, code=_CODES.get(status))
+    return JSONResponse(body, status, error.headers)
 
 
 async def _wrong_parameter(request: Request, error: Any) -> Response:
@@ -180,6 +183,8 @@ async def _client_gone(request: Request, error: Exception) -> Response:
 
 
 _ERRORS: dict[int | str, dict[str, Any]] = {"4XX": {"model": ErrorBody}, "5XX": {"model": ErrorBody}}
+_NOT_SERVED = {(404, "Not Found"), (405, "Method Not Allowed")}
+"""What the framework says of a path or a method."""
 _CODES = {
     401: "invalid_api_key",
     404: "unknown_url",
