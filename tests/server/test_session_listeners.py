@@ -8,6 +8,7 @@ import json
 import os
 import random
 import resource
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ pytest.importorskip("sqlalchemy", reason="needs the store extra")
 from scripted_llm import Call, ScriptedLLM
 
 from candlewick.chat.events import Complete, Event, ResponseToken, Start
+from candlewick.sessions import Published
 
 NUM_TOKENS = 120
 ROUNDS = 3
@@ -178,6 +180,29 @@ def many_files():
 
 def test_a_crowd_hears_everything_once_and_in_order(serve):
     require_all_heard(serve(ScriptedLLM(count)), 50, 5)
+
+
+def test_nothing_is_left_of_what_was_told_of_a_deleted_session(serve):
+    address = serve(ScriptedLLM(count))
+
+    async def hear_to_the_end() -> Listener:
+        (listener,) = await crowd(address, 1, 1)
+        async with httpx.AsyncClient() as client, listener.connection() as events:
+            await client.delete(f"{address}/v1/sessions/{listener.session}")
+            assert [name async for name, _ in events][-1] == "deleted"
+        return listener
+
+    life = str(asyncio.run(hear_to_the_end()).last_id).partition("-")[0]
+    deadline = time.monotonic() + 20  # for what still runs in the server's thread
+    while left := [event for event in gc.get_objects() if is_of_life(event, life)]:
+        assert time.monotonic() < deadline, left
+        del left
+        time.sleep(0.01)
+        gc.collect()
+
+
+def is_of_life(thing: object, life: str) -> bool:
+    return type(thing) is Published and thing.id.startswith(life)
 
 
 @pytest.mark.slow

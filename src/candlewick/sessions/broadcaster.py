@@ -23,9 +23,9 @@ HEARTBEAT_SECONDS = 15.0
 JSON = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class Published:
-    """``id`` is what a listener names to go on behind this event. All listeners get the same object."""
+    """``id`` is what a listener names to go on behind this event."""
 
     id: str
     name: str

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
@@ -17,7 +16,6 @@ from candlewick.server.json_body import read_json_object
 from candlewick.server.services import Services
 from candlewick.server.sse import HEARTBEAT, EventStream, Frames, frame
 from candlewick.sessions import Entry, Published, Session, SessionManager, SessionSettings, transcript
-from candlewick.sessions.broadcaster import SNAPSHOT
 
 JSON = dict[str, Any]
 
@@ -180,18 +178,7 @@ def routes(services: Services) -> APIRouter:
 async def _frames(events: AsyncGenerator[Published | None, None]) -> Frames:
     async with aclosing(events):
         async for event in events:
-            if event is None:
-                yield HEARTBEAT
-            elif event.name == SNAPSHOT:
-                yield frame(event.data, event.name, event.id)
-            else:
-                yield _frame_of(event)
-
-
-@lru_cache(256)
-def _frame_of(event: Published) -> bytes:
-    """Listeners of a session hear the same event at about the same time: it is encoded once for all of them."""
-    return frame(event.data, event.name, event.id)
+            yield HEARTBEAT if event is None else frame(event.data, event.name, event.id)
 
 
 def error_frame(error: Exception) -> bytes:
