@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "ops/linear_integer.h"
+#include "ops/unroll.h"
 
 namespace candlewick {
 

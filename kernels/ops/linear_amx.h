@@ -1,6 +1,6 @@
 // Products of a quantised matrix with many tokens on AMX tiles: 16 tokens x 16 rows x 64 k in one instruction.
 //
-// The integer sums are exact and the float steps are those of linear_integer.h, so the bits are the same too. A panel's
+// The integer sums are exact and the float steps are those of record_product.h, so the bits are the same too. A panel's
 // super-block is unpacked once to signed bytes and serves all tokens of the group:
 //   K family: weight * scale of the sub-block fits 14 bits and is split as 128 * high + low, two planes of bytes
 //   blocks of 32: the weight itself
@@ -8,7 +8,10 @@
 
 #include <immintrin.h>
 
-#include "ops/linear_integer.h"
+#include "ops/linear_results.h"
+#include "ops/linear_task.h"
+#include "ops/panel_record.h"
+#include "ops/unroll.h"
 #include "simd/avx512.h"
 
 namespace candlewick {
@@ -226,10 +229,7 @@ static void linear_amx_block(const LinearTask& task) {
                     _mm512_store_si512(weights + 512 * b + 64 * Step,
                                        _mm512_sub_epi8(w, _mm512_set1_epi8(int8_t(Panel::offset))));
                 });
-                if constexpr (Panel::scaling == Scaling::block_exponent)
-                    d[b] = half_exponent<S>(record + Panel::d_at);
-                else
-                    d[b] = S::load_half(reinterpret_cast<const uint16_t*>(record + Panel::d_at));
+                d[b] = block_scale<S, Panel>(record);
                 if constexpr (has_minimum(Panel::scaling))
                     m[b] = S::load_half(reinterpret_cast<const uint16_t*>(record + Panel::min_at));
             }

@@ -1,7 +1,7 @@
 // Products of a float matrix (F32, F16, BF16) with float rows: one fma chain a result, k ascending.
 #pragma once
 
-#include "ops/linear_integer.h"
+#include "ops/linear_results.h"
 #include "ops/linear_task.h"
 
 namespace candlewick {
