@@ -109,7 +109,7 @@ class Contestant:
             self._answers = WrittenAnswers(NativeRunner.load(file, config))
         if draft is not None:
             with GGUFFile.open(draft) as draft_file:
-                small = load_draft_runner(draft_file, config, num_blocks=self._answers.num_blocks)
+                small = load_draft_runner(draft_file, config, self._answers)
             self._draft_answers = WrittenAnswers(small, draft_accuracy)
         self.engine = InferenceEngine(self._answers, self.tokenizer, config, self._draft_answers)  # type: ignore[arg-type]
 

@@ -39,7 +39,7 @@ def new_engine(
     draft_runner = None
     if draft_path is not None:
         with GGUFFile.open(draft_path) as draft_file:
-            draft_runner = load_draft_runner(draft_file, settings, num_blocks=runner.num_blocks)
+            draft_runner = load_draft_runner(draft_file, settings, runner)
     return InferenceEngine(runner, ByteTokenizer(), settings, draft_runner)  # type: ignore[arg-type]
 
 

@@ -127,9 +127,7 @@ class InferenceEngine:
             # Should anything fail from here on: whoever keeps the error would keep the weights by its trace.
             unfinished.callback(runner.close)
             if draft_file is not None:
-                draft_runner = load_draft_runner(
-                    draft_file, config, num_blocks=runner.num_blocks, progress=progress
-                )
+                draft_runner = load_draft_runner(draft_file, config, runner, progress)
                 unfinished.callback(draft_runner.close)
             engine = cls(runner, tokenizer, config, draft_runner)
             unfinished.pop_all()
