@@ -71,8 +71,11 @@ const Kernels* const* available_kernels() {
         List() {
             int count = 0;
 #if defined(CANDLEWICK_AMX)
-            static const Kernels amx_kernels = make_amx_kernels();
-            if (has_amx()) entries[count++] = &amx_kernels;
+            if (has_amx()) {
+                // Even building this table takes the instructions that it is for.
+                static const Kernels amx_kernels = make_amx_kernels();
+                entries[count++] = &amx_kernels;
+            }
 #endif
 #if defined(CANDLEWICK_X86)
             if (has_avx512()) entries[count++] = &avx512_kernels;
