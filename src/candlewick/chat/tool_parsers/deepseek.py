@@ -9,6 +9,7 @@ fence).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from candlewick.chat.messages import Tool
 from candlewick.chat.tool_parsers.call_syntax import CallSyntax
@@ -19,33 +20,25 @@ from candlewick.chat.tool_parsers.tool_format import (
     MalformedCallError,
     Scan,
     ToolFormat,
-    finish_text,
     pass_text,
+    read_section,
     read_until,
     scan_space,
     scan_text,
 )
 
 _BEGIN = "<｜tool▁calls▁begin｜>"
-_CALL_BEGIN = "tool▁call▁begin｜>"
+_CALL_BEGIN = "<｜tool▁call▁begin｜>"
 _SEPARATOR = "<｜tool▁sep｜>"
 _CALL_END = "<｜tool▁call▁end｜>"
-_END = "tool▁calls▁end｜>"
+_END = "<｜tool▁calls▁end｜>"
 
 
 def _read(sink: CallSink, tools: Sequence[Tool]) -> CallReader:
-    char = yield from scan_space((yield))
-    while char:
-        # Both a further call and the end begin so; they part at the letter after "tool▁call".
-        char = yield from scan_text(char, "<｜tool▁call")
-        if char == "s":
-            yield from finish_text(char, _END.removeprefix("tool▁call"))
-            return
-        char = yield from scan_text(char, _CALL_BEGIN.removeprefix("tool▁call"))
-        char = yield from scan_space((yield from _read_call(char, sink)))
+    return read_section(_CALL_BEGIN, _END, partial(_read_call, sink))
 
 
-def _read_call(char: str, sink: CallSink) -> Scan:
+def _read_call(sink: CallSink, char: str) -> Scan:
     found: list[str] = []
     char = yield from scan_space((yield from read_until(char, _SEPARATOR, found)))
     name = found.pop().strip()
@@ -65,23 +58,23 @@ def _read_call(char: str, sink: CallSink) -> Scan:
 
 FORMAT = ToolFormat(
     name="deepseek",
-    markers=(_BEGIN, f"<｜{_CALL_BEGIN}"),
-    heads=(f"<｜{_CALL_BEGIN}",),  # models leave out what should stand before it
+    markers=(_BEGIN, _CALL_BEGIN),
+    heads=(_CALL_BEGIN,),  # models leave out what should stand before it
     read=_read,
     signs=(_BEGIN,),
     tokens=(_BEGIN,),
     syntaxes=(
         CallSyntax(
-            f"<｜tool▁call▁begin｜>$name{_SEPARATOR}$arguments{_CALL_END}",
+            f"{_CALL_BEGIN}$name{_SEPARATOR}$arguments{_CALL_END}",
             begin=_BEGIN,
             between="",
-            end="<｜tool▁calls▁end｜>",
+            end=_END,
         ),
         CallSyntax(
-            f"<｜tool▁call▁begin｜>function{_SEPARATOR}$name\n```json\n$arguments\n```{_CALL_END}",
+            f"{_CALL_BEGIN}function{_SEPARATOR}$name\n```json\n$arguments\n```{_CALL_END}",
             begin=_BEGIN,
             between="\n",
-            end="<｜tool▁calls▁end｜>",
+            end=_END,
         ),
     ),
 )

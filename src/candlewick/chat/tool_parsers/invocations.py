@@ -19,7 +19,7 @@ from candlewick.chat.tool_parsers.tool_format import (
     MalformedCallError,
     Scan,
     ToolFormat,
-    finish_text,
+    read_section,
     read_until,
     scan_space,
     scan_text,
@@ -30,19 +30,10 @@ _NAME = re.compile(r"""name=(?P<quote>["']?)(?P<name>[^"'>]+?)(?P=quote)(?=\s|$)
 
 
 def _read(prefix: str, closing: str, sink: CallSink, tools: Sequence[Tool]) -> CallReader:
-    char = yield from scan_space((yield))
-    while True:
-        char = yield from scan_text(char, "<")
-        if char == "/":
-            yield from finish_text(char, closing.removeprefix("<"))
-            return
-        char = yield from scan_text(char, f"{prefix}invoke")
-        char = yield from scan_space((yield from _read_invocation(char, prefix, sink, tools)))
-        if not char:
-            return  # the answer ended before the closing tag, but its calls are whole
+    return read_section(f"<{prefix}invoke", closing, partial(_read_invocation, prefix, sink, tools))
 
 
-def _read_invocation(char: str, prefix: str, sink: CallSink, tools: Sequence[Tool]) -> Scan:
+def _read_invocation(prefix: str, sink: CallSink, tools: Sequence[Tool], char: str) -> Scan:
     found: list[str] = []
     char = yield from scan_space((yield from read_until(char, ">", found)))
     name = _name_in(found.pop())

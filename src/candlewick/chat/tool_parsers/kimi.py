@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import partial
 
 from candlewick.chat.messages import Tool
 from candlewick.chat.tool_parsers.call_syntax import CallSyntax
@@ -23,16 +24,15 @@ from candlewick.chat.tool_parsers.tool_format import (
     MalformedCallError,
     Scan,
     ToolFormat,
-    finish_text,
     pass_text,
+    read_section,
     read_until,
     scan_space,
-    scan_text,
 )
 
 _BEGIN = "<|tool_calls_section_begin|>"
-_END = "tool_calls_section_end|>"
-_CALL_BEGIN = "tool_call_begin|>"
+_END = "<|tool_calls_section_end|>"
+_CALL_BEGIN = "<|tool_call_begin|>"
 _ARGUMENTS = "<|tool_call_argument_begin|>"
 _CALL_END = "<|tool_call_end|>"
 _ID = re.compile(r"(?:functions\.)?(.+?)(?::\d+)?")
@@ -40,18 +40,10 @@ _ALTERED_ID = r"(?:functions[._]?)?{}[:_]?\d*"
 
 
 def _read(sink: CallSink, tools: Sequence[Tool]) -> CallReader:
-    char = yield from scan_space((yield))
-    while char:
-        # Both a further call and the end begin so; they part at the letter after "tool_call".
-        char = yield from scan_text(char, "<|tool_call")
-        if char == "s":
-            yield from finish_text(char, _END.removeprefix("tool_call"))
-            return
-        char = yield from scan_text(char, _CALL_BEGIN.removeprefix("tool_call"))
-        char = yield from scan_space((yield from _read_call(char, sink, tools)))
+    return read_section(_CALL_BEGIN, _END, partial(_read_call, sink, tools))
 
 
-def _read_call(char: str, sink: CallSink, tools: Sequence[Tool]) -> Scan:
+def _read_call(sink: CallSink, tools: Sequence[Tool], char: str) -> Scan:
     found: list[str] = []
     char = yield from scan_space((yield from read_until(char, _ARGUMENTS, found)))
     name = _name_in(found.pop().strip(), tools)
@@ -79,10 +71,10 @@ FORMAT = ToolFormat(
     tokens=(_BEGIN,),
     syntaxes=(
         CallSyntax(
-            "<|tool_call_begin|>functions.$name:0<|tool_call_argument_begin|>$arguments<|tool_call_end|>",
+            f"{_CALL_BEGIN}functions.$name:0{_ARGUMENTS}$arguments{_CALL_END}",
             begin=_BEGIN,
             between="",
-            end="<|tool_calls_section_end|>",
+            end=_END,
         ),
     ),
 )

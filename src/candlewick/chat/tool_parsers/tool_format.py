@@ -137,3 +137,20 @@ def read_until(char: str, ending: str, into: list[str]) -> Scan:
         char = yield
     into.append("".join(chars[: -len(ending)]))
     return (yield)
+
+
+def read_section(call_begin: str, end: str, read_call: Callable[[str], Scan]) -> CallReader:
+    """Read a region of calls, each behind ``call_begin``, up to ``end``. White space between them has no meaning.
+
+    The answer may end behind a call, before ``end``: its calls are whole.
+    """
+    # A further call and the end begin alike; they part at this place.
+    parting = next(i for i, (one, other) in enumerate(zip(call_begin, end, strict=False)) if one != other)
+    char = yield from scan_space((yield))
+    while char:
+        char = yield from scan_text(char, end[:parting])
+        if char == end[parting]:
+            yield from finish_text(char, end[parting:])
+            return
+        char = yield from scan_text(char, call_begin[parting:])
+        char = yield from scan_space((yield from read_call(char)))
