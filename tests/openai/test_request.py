@@ -60,6 +60,7 @@ def test_fields_left_out_keep_the_defaults() -> None:
 
     assert parse().generation_params() == GenerationParams()
     assert parse(stop="x", logprobs=True).generation_params() == GenerationParams(stop=("x",), logprobs=0)
+    assert parse(stop=[], stop_token_ids=[]).generation_params() == GenerationParams()
 
 
 @pytest.mark.parametrize(

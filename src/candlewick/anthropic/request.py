@@ -7,7 +7,7 @@ Every field is honoured, known to be harmless, or refused by name. Source: Anthr
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -25,6 +25,7 @@ from candlewick.core.errors import InvalidRequestError
 from candlewick.core.params import GenerationParams
 from candlewick.openai.fields import WireRequest
 from candlewick.openai.request import Thinking
+from candlewick.openai.sampling import sampling_params
 from candlewick.openai.types import JSONObject
 
 _NO_SERVER_TOOLS = "no tools run on this server for Messages"
@@ -207,12 +208,11 @@ class MessagesRequest(_Conversation):
         Raises:
             InvalidRequestError: a value is out of its range.
         """
-        given: dict[str, Any] = {
-            "max_tokens": self.max_tokens,
-            "stop": tuple(self.stop_sequences or ()),
-            "temperature": self.temperature,
-            "top_p": self.top_p,
-            "top_k": self.top_k,
-            "max_thinking_tokens": self.thinking.budget_tokens if self.thinking else None,
-        }
-        return GenerationParams(**{name: value for name, value in given.items() if value is not None})
+        return sampling_params(
+            max_tokens=self.max_tokens,
+            stop=self.stop_sequences,
+            temperature=self.temperature,
+            top_p=self.top_p,
+            top_k=self.top_k,
+            max_thinking_tokens=self.thinking.budget_tokens if self.thinking else None,
+        )

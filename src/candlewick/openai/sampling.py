@@ -47,25 +47,38 @@ class SamplingRequest(WireRequest):
         Raises:
             InvalidRequestError: a value is out of its range.
         """
-        given: dict[str, Any] = {
-            "temperature": self.temperature,
-            "top_p": self.top_p,
-            "top_k": self.top_k,
-            "min_p": self.min_p,
-            "repetition_penalty": self.repetition_penalty,
-            "frequency_penalty": self.frequency_penalty,
-            "presence_penalty": self.presence_penalty,
-            "stop": (self.stop,) if isinstance(self.stop, str) else self.stop and tuple(self.stop),
-            "stop_token_ids": self.stop_token_ids and tuple(self.stop_token_ids),
-            "ignore_eos": self.ignore_eos,
-            "context_overflow": self.context_overflow,
-            "logit_bias": self.logit_bias and token_biases(self.logit_bias),
-            # The protocol's seeds are signed, ours are not.
-            "seed": None if self.seed is None else self.seed % 2**64,
-            "n": self.n,
+        return sampling_params(
+            temperature=self.temperature,
+            top_p=self.top_p,
+            top_k=self.top_k,
+            min_p=self.min_p,
+            repetition_penalty=self.repetition_penalty,
+            frequency_penalty=self.frequency_penalty,
+            presence_penalty=self.presence_penalty,
+            stop=self.stop,
+            stop_token_ids=self.stop_token_ids,
+            ignore_eos=self.ignore_eos,
+            context_overflow=self.context_overflow,
+            logit_bias=self.logit_bias and token_biases(self.logit_bias),
+            seed=self.seed,
+            n=self.n,
             **others,
-        }
-        return GenerationParams(**{name: value for name, value in given.items() if value is not None})
+        )
+
+
+def sampling_params(**fields: Any) -> GenerationParams:
+    """Fields as clients write them, named as those of :class:`GenerationParams`; ``None`` keeps its default.
+
+    Raises:
+        InvalidRequestError: a value is out of its range.
+    """
+    given = {name: value for name, value in fields.items() if value is not None}
+    if isinstance(given.get("stop"), str):
+        given["stop"] = (given["stop"],)
+    given |= {name: tuple(given[name]) for name in ("stop", "stop_token_ids") if name in given}
+    if "seed" in given:
+        given["seed"] %= 2**64  # the protocols' seeds are signed, ours are not
+    return GenerationParams(**given)
 
 
 def token_biases(logit_bias: Mapping[str, float]) -> dict[int, float]:

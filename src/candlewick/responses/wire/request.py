@@ -15,6 +15,7 @@ from candlewick.chat.reasoning import ThinkingMode
 from candlewick.core.errors import InvalidRequestError
 from candlewick.core.params import MAX_TOP_LOGPROBS, GenerationParams
 from candlewick.openai.fields import parse_fields
+from candlewick.openai.sampling import sampling_params
 from candlewick.openai.types import JSONObject
 from candlewick.responses.wire.text_format import to_constraint
 
@@ -192,22 +193,20 @@ class ResponseRequest(InputFields):
             InvalidRequestError: a value is out of its range.
         """
         wants_logprobs = self.top_logprobs is not None or self.includes("message.output_text.logprobs")
-        given: dict[str, Any] = {
-            "max_tokens": self.max_output_tokens,
-            "temperature": self.temperature,
-            "top_p": self.top_p,
-            "top_k": self.top_k,
-            "min_p": self.min_p,
-            "repetition_penalty": self.repetition_penalty,
-            "frequency_penalty": self.frequency_penalty,
-            "presence_penalty": self.presence_penalty,
-            "stop": (self.stop,) if isinstance(self.stop, str) else self.stop and tuple(self.stop),
-            "logprobs": (self.top_logprobs or 0) if wants_logprobs else None,
-            "constraint": to_constraint(self.text.format if self.text else None),
-            # The protocol's seeds are signed, ours are not.
-            "seed": None if self.seed is None else self.seed % 2**64,
-        }
-        return GenerationParams(**{name: value for name, value in given.items() if value is not None})
+        return sampling_params(
+            max_tokens=self.max_output_tokens,
+            temperature=self.temperature,
+            top_p=self.top_p,
+            top_k=self.top_k,
+            min_p=self.min_p,
+            repetition_penalty=self.repetition_penalty,
+            frequency_penalty=self.frequency_penalty,
+            presence_penalty=self.presence_penalty,
+            stop=self.stop,
+            logprobs=(self.top_logprobs or 0) if wants_logprobs else None,
+            constraint=to_constraint(self.text.format if self.text else None),
+            seed=self.seed,
+        )
 
     def thinking(self) -> ThinkingMode:
         """Whether to think."""
