@@ -121,11 +121,7 @@ def admission(config: ServerConfig) -> Callable[..., AsyncIterator[None]]:
         key = credentials.credentials if credentials else request.headers.get("x-api-key", "")
         owner = doorkeeper.owner(key)
         if owner is None:
-            raise HTTPException(
-                401,
-                "missing or wrong API key; send 'Authorization: Bearer KEY'",
-                {"WWW-Authenticate": "Bearer"},
-            )
+            raise unknown_key()
         request.state.owner = owner
         start_clock(request, config.max_request_seconds)
         try:
@@ -135,6 +131,13 @@ def admission(config: ServerConfig) -> Callable[..., AsyncIterator[None]]:
             raise HTTPException(429, str(error), {"Retry-After": str(error.retry_after)}) from None
 
     return admit
+
+
+def unknown_key() -> HTTPException:
+    """The answer to a request whose key is nobody's."""
+    return HTTPException(
+        401, "missing or wrong API key; send 'Authorization: Bearer KEY'", {"WWW-Authenticate": "Bearer"}
+    )
 
 
 def owner_of(request: HTTPConnection) -> str:

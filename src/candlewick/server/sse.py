@@ -25,6 +25,8 @@ Frames = AsyncGenerator[bytes, None]
 
 HEARTBEAT = b": still here\n\n"
 """A comment, which readers of events skip; proxies and clients see that the connection lives."""
+DONE = b"data: [DONE]\n\n"
+"""The end of OpenAI's streams, which is no JSON."""
 GOODBYE_SECONDS = 5.0
 """How long a client whose time is over has to take the last frame."""
 _MOST_WAITING_BYTES = 2**16

@@ -18,7 +18,7 @@ from fastapi import Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.exceptions import HTTPException
 
-from candlewick.server.access import Doorkeeper
+from candlewick.server.access import Doorkeeper, unknown_key
 
 COOKIE = "candlewick_ticket"
 HEADER = "x-candlewick"
@@ -75,7 +75,7 @@ class Entrance:
             raise HTTPException(403, f"pages of {origin!r} may not do this; allow them with --allow-origin")
 
     def require(self) -> Callable[..., Awaitable[None]]:
-        """A dependency like :func:`~candlewick.server.access.require_key` that takes the cookie, too."""
+        """A dependency of every route that takes a key, or the cookie instead."""
 
         async def check(
             request: Request,
@@ -93,11 +93,7 @@ class Entrance:
                 if by_cookie and request.method not in SAFE_METHODS and HEADER not in request.headers:
                     raise HTTPException(403, f"a request with a cookie needs the header {HEADER!r}")
             if owner is None:
-                raise HTTPException(
-                    401,
-                    "missing or wrong API key; send 'Authorization: Bearer KEY'",
-                    {"WWW-Authenticate": "Bearer"},
-                )
+                raise unknown_key()
             request.state.owner = owner
 
         return check

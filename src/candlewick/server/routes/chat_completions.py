@@ -15,9 +15,7 @@ from candlewick.server.json_body import read_json_object
 from candlewick.server.model_registry import ModelRegistry
 from candlewick.server.openapi import json_body
 from candlewick.server.services import Services
-from candlewick.server.sse import EventStream, Frames, frame
-
-DONE = b"data: [DONE]\n\n"
+from candlewick.server.sse import DONE, EventStream, Frames, frame
 
 
 def routes(services: Services) -> APIRouter:

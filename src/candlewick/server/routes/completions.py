@@ -12,9 +12,9 @@ from candlewick.server.connection import while_connected
 from candlewick.server.json_body import read_json_object
 from candlewick.server.model_registry import ModelRegistry
 from candlewick.server.openapi import json_body
-from candlewick.server.routes.chat_completions import DONE, error_frames
+from candlewick.server.routes.chat_completions import error_frames
 from candlewick.server.services import Services
-from candlewick.server.sse import EventStream, Frames, frame
+from candlewick.server.sse import DONE, EventStream, Frames, frame
 
 
 def routes(services: Services) -> APIRouter:

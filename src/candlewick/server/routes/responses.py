@@ -18,9 +18,7 @@ from candlewick.server.json_body import read_json_object
 from candlewick.server.openapi import json_body
 from candlewick.server.pagination import Page, page_of
 from candlewick.server.services import Services
-from candlewick.server.sse import EventStream, Frames, frame
-
-DONE = b"data: [DONE]\n\n"
+from candlewick.server.sse import DONE, EventStream, Frames, frame
 
 Include = Annotated[list[str] | None, Query(description="Accepted; all that is kept is told.")]
 
