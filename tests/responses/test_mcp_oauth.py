@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import stat
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,9 @@ from candlewick.responses import MCPConfiguration, MCPServerConfiguration, OAuth
 from candlewick.responses.mcp.oauth import LoopbackRedirect, TokenFile, oauth_provider
 
 pytest.importorskip("mcp", reason="needs the responses extra")
+
+import httpx2
+from mcp.shared.auth import OAuthClientInformationFull, OAuthToken
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +64,7 @@ async def test_signing_in_once_is_enough(url: str, tmp_path: Path) -> None:
     assert "code_challenge_method=S256" in browser.seen[0]
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
-    assert list(file.parent.iterdir()) == [file]
+    assert {each.name for each in file.parent.iterdir()} == {"tokens.json", "tokens.json.lock"}
     assert await ask(url, OAuth(token_file=file)) == ("granted", None)  # nobody can be asked any more
 
 
@@ -118,8 +124,6 @@ async def test_where_the_address_cant_be_shown_nobody_listens_any_more(url: str,
 
 
 def test_what_cant_be_kept_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mcp.shared.auth import OAuthToken
-
     def fail(*_: object) -> None:
         raise OSError("read-only")
 
@@ -127,17 +131,81 @@ def test_what_cant_be_kept_leaves_nothing_behind(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr("os.replace", fail)
     with pytest.raises(OSError, match="read-only"):
         asyncio.run(tokens.set_tokens(OAuthToken(access_token="secret")))
-    assert list(tmp_path.iterdir()) == []
+    assert [each.name for each in tmp_path.iterdir()] == ["tokens.json.lock"]
 
 
-def test_a_damaged_file_is_told(tmp_path: Path) -> None:
+@pytest.mark.skipif(sys.platform == "win32", reason="no such lock there")
+def test_of_two_programs_that_write_at_once_none_loses_its_tokens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = tmp_path / "tokens.json"
-    file.write_text("{")
+    keep_other = f"""
+import asyncio, pathlib
+from mcp.shared.auth import OAuthToken
+from candlewick.responses.mcp.oauth import TokenFile
+print("ready", flush=True)
+asyncio.run(TokenFile(pathlib.Path({str(file)!r}), "http://other").set_tokens(OAuthToken(access_token="other")))
+"""
+    with subprocess.Popen([sys.executable, "-c", keep_other], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        replace = os.replace
+
+        def replace_late(*paths: Any) -> None:
+            assert other.stdout is not None
+            assert other.stdout.readline() == "ready\n"
+            with pytest.raises(subprocess.TimeoutExpired):  # it has to wait for us
+                other.wait(1)
+            replace(*paths)
+
+        monkeypatch.setattr("os.replace", replace_late)
+        asyncio.run(TokenFile(file, "http://mine").set_tokens(OAuthToken(access_token="mine")))
+        assert other.wait(20) == 0
+    kept = {url: value["tokens"]["access_token"] for url, value in json.loads(file.read_text()).items()}
+    assert kept == {"http://mine": "mine", "http://other": "other"}
+
+
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+async def test_tokens_that_another_program_has_renewed_are_taken_from_the_file(
+    tmp_path: Path, when: str
+) -> None:
+    file, url = tmp_path / "tokens.json", "http://127.0.0.1:9/mcp"
+
+    async def renew(name: str, seconds: int) -> None:
+        tokens = OAuthToken(access_token=name, refresh_token=f"{name}-refresh", expires_in=seconds)
+        await TokenFile(file, url).set_tokens(tokens)
+
+    await TokenFile(file, url).set_client_info(OAuthClientInformationFull(client_id="me", redirect_uris=None))
+    await renew("old", 60)
+    provider = oauth_provider(url, OAuth(token_file=file))
+    request = httpx2.Request("POST", url)
+    flow = provider.async_auth_flow(request)
+    assert (await anext(flow)).headers["Authorization"] == "Bearer old"
+    await flow.aclose()
+    await renew("old", -1)
+    provider.context.token_expiry_time = 1.0
+    flow = provider.async_auth_flow(request)
+    if when == "before":
+        await renew("new", 60)
+        sent = await anext(flow)
+    else:
+        renewal = await anext(flow)
+        assert b"old-refresh" in renewal.content
+        await renew("new", 60)
+        sent = await flow.asend(httpx2.Response(400, request=renewal))  # it is good for one renewal
+    assert sent is request
+    assert sent.headers["Authorization"] == "Bearer new"
+    await flow.aclose()
+
+
+@pytest.mark.parametrize("content", ["{", "[1]"])
+def test_a_damaged_file_is_told(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "tokens.json"
+    file.write_text(content)
     with pytest.raises(InvalidRequestError, match="sign in again"):
         TokenFile(file, "http://a")
 
 
-@pytest.mark.parametrize("part", ["client", "tokens", "server"])
+@pytest.mark.parametrize("part", ["client", "tokens", "server", "expires_at"])
 @pytest.mark.parametrize("value", ["a text", [1], {"redirect_uris": 3, "access_token": None, "issuer": {}}])
 async def test_a_damaged_part_of_the_file_is_told(tmp_path: Path, part: str, value: object) -> None:
     file = tmp_path / "tokens.json"

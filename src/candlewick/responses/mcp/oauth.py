@@ -13,9 +13,10 @@ import json
 import os
 import re
 import socket
+import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -23,8 +24,12 @@ from urllib.parse import parse_qs, urlsplit
 
 from candlewick.core.errors import EngineError, InvalidRequestError
 
+if sys.platform != "win32":
+    import fcntl
+
 if TYPE_CHECKING:
     from mcp.client.auth import AuthorizationCodeResult, OAuthClientProvider
+    from mcp.client.auth.oauth2 import OAuthContext
     from mcp.shared.auth import OAuthClientInformationFull, OAuthToken
     from pydantic import BaseModel
 
@@ -115,7 +120,8 @@ def oauth_provider(url: str, settings: OAuth) -> OAuthClientProvider:
 
 
 class TokenFile:
-    """The SDK's ``TokenStorage`` for one server, in a JSON file that may hold several servers'.
+    """The SDK's ``TokenStorage`` for one server, in a JSON file that may hold several servers' and be used by several
+    programs at once.
 
     The file is replaced as a whole and readable by its owner only.
     """
@@ -128,11 +134,21 @@ class TokenFile:
         self._read()
 
     def attach(self, provider: OAuthClientProvider) -> None:
-        """Tell the provider what it does not ask a storage for: when tokens expire, and where they are renewed."""
+        """Tell the provider what it does not ask a storage for: when tokens expire, where they are renewed, and which
+        ones another program has renewed since.
+        """
+        from mcp.client.auth.oauth2 import OAuthContext
         from mcp.shared.auth import OAuthMetadata
 
+        take_renewed = self._take_renewed
+
+        class SharedContext(OAuthContext):
+            def is_token_valid(self) -> bool:
+                return super().is_token_valid() or (take_renewed(self) and super().is_token_valid())
+
+        provider.context = SharedContext(**vars(provider.context))
         self._provider = provider
-        provider.context.token_expiry_time = self._kept().get("expires_at")
+        provider.context.token_expiry_time = self._expires_at()
         if server := self._parsed("server", OAuthMetadata):
             provider.context.oauth_metadata = server
 
@@ -173,6 +189,17 @@ class TokenFile:
     async def set_client_info(self, client_info: OAuthClientInformationFull) -> None:
         self._keep(client=client_info.model_dump(mode="json", exclude_none=True))
 
+    def _take_renewed(self, context: OAuthContext) -> bool:
+        """Let ``context`` have the tokens in the file, if they are good; as a rule a token is renewed but once."""
+        from mcp.shared.auth import OAuthClientInformationFull, OAuthToken
+
+        expires_at, tokens = self._expires_at(), self._parsed("tokens", OAuthToken)
+        if tokens is None or (expires_at is not None and expires_at < time.time()):
+            return False
+        context.current_tokens, context.token_expiry_time = tokens, expires_at
+        context.client_info = self._client or self._parsed("client", OAuthClientInformationFull)
+        return True
+
     def _parsed(self, name: str, kind: type[_Model]) -> _Model | None:
         """A part of what is kept.
 
@@ -187,6 +214,13 @@ class TokenFile:
         except ValueError as error:
             raise self._damaged(error) from error
 
+    def _expires_at(self) -> float | None:
+        """When the tokens end, in seconds since 1970."""
+        moment = self._kept().get("expires_at")
+        if moment is not None and not isinstance(moment, int | float):
+            raise self._damaged(f"expires_at is {moment!r} and no number")
+        return moment
+
     def _kept(self) -> dict[str, Any]:
         kept = self._read().get(self._url, {})
         return kept if isinstance(kept, dict) else {}
@@ -198,26 +232,42 @@ class TokenFile:
             return {}
         except (OSError, ValueError) as error:
             raise self._damaged(error) from error
-        return value if isinstance(value, dict) else {}
+        if not isinstance(value, dict):
+            raise self._damaged(f"it holds a {type(value).__name__} and no object")
+        return value
 
-    def _damaged(self, error: Exception) -> InvalidRequestError:
+    def _damaged(self, error: object) -> InvalidRequestError:
         return InvalidRequestError(
             f"the file of tokens {self._path} can't be read: {error}; remove it, and sign in again",
             "token_file",
         )
 
     def _keep(self, **fields: Any) -> None:
-        everything = self._read()
-        everything[self._url] = {**self._kept(), **fields}
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor, new = tempfile.mkstemp(prefix=f"{self._path.name}.", dir=self._path.parent)
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                json.dump(everything, file, indent=1)
-            os.replace(new, self._path)
-        except BaseException:
-            os.unlink(new)
-            raise
+        with self._locked():
+            everything = self._read()
+            everything[self._url] = {**self._kept(), **fields}
+            descriptor, new = tempfile.mkstemp(prefix=f"{self._path.name}.", dir=self._path.parent)
+            try:
+                with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                    json.dump(everything, file, indent=1)
+                os.replace(new, self._path)
+            except BaseException:
+                os.unlink(new)
+                raise
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Keep other programs from writing, that none loses what another one was given.
+
+        Windows and some file systems have no such lock. Of two programs that write in the very same moment one may lose
+        its tokens there, and somebody signs in again; the file is whole in any case.
+        """
+        with self._path.with_name(f"{self._path.name}.lock").open("ab") as file:
+            if sys.platform != "win32":
+                with contextlib.suppress(OSError):
+                    fcntl.flock(file, fcntl.LOCK_EX)  # until the file is closed
+            yield
 
 
 class LoopbackRedirect:
