@@ -1,6 +1,6 @@
 import pytest
 
-from candlewick.core.block_manager import BlockManager, block_digest
+from candlewick.core.block_manager import BlockManager, block_digest, tail_digest
 
 
 def chain(*names: int) -> list[bytes]:
@@ -96,3 +96,29 @@ def test_integrity_check_notices_a_leak_and_a_false_holder() -> None:
     manager.check_integrity([[block]])
     with pytest.raises(AssertionError, match="1 holders on record, 2 found"):
         manager.check_integrity([[block], [block]])
+
+
+def test_a_tail_is_found_by_those_who_go_on_from_it_and_taken_over_by_one() -> None:
+    manager = BlockManager(4)
+    [parent] = chain(1)
+    full = hold(manager, [parent])
+    tail = manager.allocate()
+    manager.publish(tail, tail_digest(parent, [7, 8, 9]))
+    manager.release([*full, tail])
+    assert (manager.num_cached, manager.num_free) == (2, 2)
+    assert manager.find_tail(parent, [7, 8, 9, 1, 2]) == (tail, 3)
+    assert manager.find_tail(parent, [7, 8]) is None, "what stands behind could not be told apart"
+    assert manager.find_tail(b"", [7, 8, 9, 1, 2]) is None
+    manager.take_over(tail)
+    assert manager.find_tail(parent, [7, 8, 9, 1, 2]) is None
+    manager.check_integrity([[tail]])
+    manager.publish(tail, block_digest(parent, [7, 8, 9, *[1] * 13]))
+    manager.release([tail])
+    assert manager.num_cached == 2
+
+
+def test_tails_at_the_beginning_and_behind_a_block_have_other_names() -> None:
+    # Tokens whose bytes are those of a digest.
+    parent = bytes([1, 0, 0, 0] * 4)
+    assert tail_digest(b"", [1, 1, 1, 1, 5]) != tail_digest(parent, [5])
+    assert tail_digest(parent, [5] * 15) != block_digest(parent, [5] * 15)

@@ -325,6 +325,19 @@ def test_the_pace_is_kept_for_equals_and_higher_priorities() -> None:
     del low
 
 
+def test_the_pace_is_kept_where_only_prompts_are_computed() -> None:
+    class ShortSteps(StepPacer):
+        def allowance(self, num_decodes: int) -> int:
+            return 16 if num_decodes == 0 else NO_LIMIT
+
+    pool = Pool(Scheduler(64, max_running=8, max_step_tokens=40, pacer=ShortSteps(2.0)))
+    long = pool.add([2] * 100, num_tokens=1)
+    assert shares(pool.step()) == {long: 16}
+    urgent = pool.add([3] * 30, num_tokens=1, priority=1)
+    assert shares(pool.step()) == {urgent: 16}
+    assert shares(pool.step()) == {urgent: 14, long: 2}
+
+
 def run_in_order(pool: Pool) -> list[Sequence]:
     """Run to the end; the sequences in the order in which they finish."""
     finished: list[Sequence] = []
@@ -398,7 +411,19 @@ def test_the_next_turn_finds_prompt_and_answer() -> None:
     pool.run_to_end()
     second = pool.add([*first.token_ids, 5, 6], num_tokens=1)
     pool.run_to_end()
-    assert second.num_cached == 48  # the 49 tokens that were computed, down to whole blocks
+    assert second.num_cached == 49, "all that were computed: the token drawn last was not"
+    third = pool.add([*first.token_ids, 7, 6], num_tokens=1)
+    pool.run_to_end()
+    assert third.num_cached == 48, "the second turn has written on in the last block: whole ones are left"
+
+
+def test_who_gave_way_computes_only_what_is_lost() -> None:
+    pool = Pool(Scheduler(8, max_running=1, max_step_tokens=64))
+    low = pool.add([1] * 20, num_tokens=10)
+    pool.step()
+    high = pool.add([2] * 4, num_tokens=1, priority=1)
+    assert shares(pool.step()) == {high: 4}
+    assert shares(pool.step()) == {low: 1}
 
 
 def test_more_running_than_step_tokens_is_not_asked_for() -> None:

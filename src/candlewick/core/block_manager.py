@@ -1,9 +1,10 @@
 """Accounts for the blocks of the key-value pool: who holds which, which are free, which can be found again.
 
 Stores no keys and values (the runner does) and takes no decisions (the scheduler does). A block is in one of
-three places: *held* by one or more sequences; *cached*, held by nobody but full and findable by its digest;
-or *free*. Only full blocks are ever published under a digest and so only full blocks are shared: a block that
-still grows has one owner.
+three places: *held* by one or more sequences; *cached*, held by nobody but findable by its digest; or *free*.
+Full blocks are published as soon as they are computed, and shared. The last block of a sequence, filled in part, is
+published when the sequence lets go of it, as a *tail*: who goes on from there takes it over alone and is the only one
+that writes into it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,16 @@ def block_digest(parent: bytes, token_ids: Sequence[int]) -> bytes:
     BLAKE2b, because a collision would silently answer from somebody else's prompt.
     """
     return blake2b(parent + array("i", token_ids).tobytes(), digest_size=16).digest()
+
+
+def tail_digest(parent: bytes, token_ids: Sequence[int]) -> bytes:
+    """Name of a block that fewer than its number of tokens fill, which no full block has.
+
+    ``parent`` is empty for the first block of a text; its place in the name is kept.
+    """
+    return blake2b(
+        parent.ljust(16, b"\0") + array("i", token_ids).tobytes(), digest_size=16, person=b"tail"
+    ).digest()
 
 
 class BlockManager:
@@ -65,6 +76,15 @@ class BlockManager:
             found.append(block)
         return found
 
+    def find_tail(self, parent: bytes, token_ids: Sequence[int]) -> tuple[int, int] | None:
+        """The tail behind the block ``parent`` that holds the longest beginning of ``token_ids``, and how many of them;
+        nothing is taken yet."""
+        for num_tokens in range(len(token_ids), 0, -1):
+            block = self._block_of.get(tail_digest(parent, token_ids[:num_tokens]))
+            if block is not None:
+                return block, num_tokens
+        return None
+
     def published(self) -> list[tuple[bytes, int]]:
         """All blocks that can be found, by digest: first those that somebody holds, then the others, those used
         last first."""
@@ -83,6 +103,12 @@ class BlockManager:
                 del self._cached[block]
             self._num_holders[block] += 1
 
+    def take_over(self, tail: int) -> None:
+        """Become the only holder of a tail, which nobody finds from now on."""
+        del self._cached[tail]
+        self._forget(tail)
+        self._num_holders[tail] = 1
+
     def allocate(self) -> int:
         """A block with one holder and no content; the longest unused cached block is forgotten when none is
         free.
@@ -99,7 +125,8 @@ class BlockManager:
         return block
 
     def publish(self, block: int, digest: bytes) -> None:
-        """Make a held, full, computed block findable. The first one published under a digest stays it."""
+        """Make a held, computed block findable: a full one, or a tail that is released next. The first one published
+        under a digest stays it."""
         if self._digest_of[block] is None and digest not in self._block_of:
             self._digest_of[block] = digest
             self._block_of[digest] = block

@@ -56,6 +56,23 @@ class ScheduledChunk:
 
 
 @dataclass(frozen=True, slots=True)
+class _Cached:
+    """The longest computed beginning of a waiting sequence."""
+
+    full: list[int]
+    tail: tuple[int, int] | None
+    """A block behind them that is filled in part, and with how many tokens."""
+
+    @property
+    def blocks(self) -> list[int]:
+        return self.full if self.tail is None else [*self.full, self.tail[0]]
+
+    @property
+    def num_tokens(self) -> int:
+        return len(self.full) * BLOCK_SIZE + (self.tail[1] if self.tail else 0)
+
+
+@dataclass(frozen=True, slots=True)
 class ScheduledStep:
     """One step: decodes first, then pieces of prompts."""
 
@@ -235,6 +252,9 @@ class Scheduler:
         self.num_preemptions += 1
 
     def _release_blocks(self, sequence: Sequence) -> None:
+        num_full, num_rest = divmod(sequence.num_computed, BLOCK_SIZE)
+        if num_rest:
+            self.blocks.publish(sequence.block_table[num_full], sequence.tail_digest())
         self.blocks.release(sequence.block_table)
         del sequence.block_table[:]
         sequence.num_computed = 0
@@ -246,15 +266,17 @@ class Scheduler:
         for sequence in list(self.waiting):
             if not self._has_place_for(sequence) or self._prefill_is_busy(sequence.priority):
                 break
-            # At least the last token is computed, for its logits: a block that holds it is not taken from the
-            # cache.
-            num_shareable = 0 if sequence.wants_hidden else (sequence.num_tokens - 1) // BLOCK_SIZE
-            shareable = sequence.digests()[:num_shareable]
-            found = self.blocks.find_prefix(shareable)
-            if len(found) < len(shareable) and shareable[len(found)] in being_computed:
+            # At least the last token is computed, for its logits.
+            most = 0 if sequence.wants_hidden else sequence.num_tokens - 1
+            shareable = sequence.digests()[: most // BLOCK_SIZE]
+            full = self.blocks.find_prefix(shareable)
+            if len(full) < len(shareable) and shareable[len(full)] in being_computed:
                 # Somebody is computing this very block right now (another choice of the same prompt, say):
                 # wait for it rather than compute it twice.
                 continue
+            start = len(full) * BLOCK_SIZE
+            rest = sequence.token_ids[start : min(start + BLOCK_SIZE - 1, most)]
+            found = _Cached(full, self.blocks.find_tail(shareable[len(full) - 1] if full else b"", rest))
             if not self._give_way_to(sequence, found):
                 break
             self._admit(sequence, found)
@@ -272,7 +294,7 @@ class Scheduler:
         ]
         return bool(prefills) and sum(prefills[1:]) >= (self.max_step_tokens + 1) // 2
 
-    def _give_way_to(self, sequence: Sequence, found: list[int]) -> bool:
+    def _give_way_to(self, sequence: Sequence, found: _Cached) -> bool:
         """Preempt lower priorities until the sequence has a place and its blocks; whether it has."""
         while len(self.running) >= self.max_running or not self._fits(sequence, found):
             if not self.running or self.running[-1].priority >= sequence.priority:
@@ -280,18 +302,20 @@ class Scheduler:
             self._preempt_last()
         return True
 
-    def _fits(self, sequence: Sequence, found: list[int]) -> bool:
+    def _fits(self, sequence: Sequence, found: _Cached) -> bool:
         # One block in reserve for each that runs: admitting somebody only to preempt them at once helps
         # nobody.
-        num_new = sequence.num_blocks_needed - len(found)
-        return num_new + len(self.running) <= self.blocks.num_available_beside(found)
+        num_new = sequence.num_blocks_needed - len(found.blocks)
+        return num_new + len(self.running) <= self.blocks.num_available_beside(found.blocks)
 
-    def _admit(self, sequence: Sequence, found: list[int]) -> None:
-        self.blocks.share(found)
-        sequence.block_table.extend(found)
+    def _admit(self, sequence: Sequence, found: _Cached) -> None:
+        self.blocks.share(found.full)
+        if found.tail is not None:
+            self.blocks.take_over(found.tail[0])
+        sequence.block_table.extend(found.blocks)
         while len(sequence.block_table) < sequence.num_blocks_needed:
             sequence.block_table.append(self.blocks.allocate())
-        sequence.num_computed = len(found) * BLOCK_SIZE
+        sequence.num_computed = found.num_tokens
         if sequence.num_cached is None:
             sequence.num_cached = sequence.num_computed
             self.num_prompt_tokens += sequence.num_prompt_tokens
@@ -303,14 +327,14 @@ class Scheduler:
     def _prefill_chunks(self, decodes: ReadableSequence[ScheduledChunk]) -> list[ScheduledChunk]:
         """Divide what the decodes leave of the step among the prompts being computed, by priority.
 
-        The pace is kept for decodes of the prompt's own priority and higher ones.
+        The pace is kept for decodes of the prompt's own priority and higher ones, and where there are none at all.
         """
         chunks: list[ScheduledChunk] = []
         num_decode_tokens = sum(chunk.num_rows for chunk in decodes)
         budget = self.max_step_tokens - num_decode_tokens
         # By answers and not by tokens: how many guesses there are changes from step to step.
         allowance = self.pacer.allowance(len(decodes))
-        highest = decodes[0].sequence.priority if decodes else -inf
+        highest = decodes[0].sequence.priority if decodes else inf
         prefills = [sequence for sequence in self.running if not sequence.decodes]
         for priority, equals in groupby(prefills, key=attrgetter("priority")):
             room = min(budget, allowance) if highest >= priority else budget

@@ -10,7 +10,7 @@ from collections.abc import Sequence as ReadableSequence
 from enum import Enum
 
 from candlewick.core.batch import BLOCK_SIZE
-from candlewick.core.block_manager import block_digest
+from candlewick.core.block_manager import block_digest, tail_digest
 
 
 class SequenceState(Enum):
@@ -102,6 +102,12 @@ class Sequence:
             parent = digests[-1] if digests else b""
             digests.append(block_digest(parent, self.token_ids[start : start + BLOCK_SIZE]))
         return digests
+
+    def tail_digest(self) -> bytes:
+        """The name of the block that the last computed tokens fill in part."""
+        num_full = self.num_computed // BLOCK_SIZE
+        parent = self.digests()[num_full - 1] if num_full else b""
+        return tail_digest(parent, self.token_ids[num_full * BLOCK_SIZE : self.num_computed])
 
     def __repr__(self) -> str:
         return (
