@@ -12,7 +12,14 @@ import pytest
 from candlewick.core.config import EngineConfig
 from candlewick.core.scheduler import Scheduler
 from candlewick.core.sequence import Sequence
-from candlewick.core.step_pacer import FIRST_SHARE, LEAST_SHARE, NO_LIMIT, StepPacer
+from candlewick.core.step_pacer import (
+    FIRST_SHARE,
+    LEAST_ALONE,
+    LEAST_SHARE,
+    LONGEST_STEP_SECONDS,
+    NO_LIMIT,
+    StepPacer,
+)
 
 MAX_STEP_TOKENS = 512
 
@@ -66,6 +73,22 @@ def test_no_step_takes_longer_than_asked_for_and_the_time_is_used(
     settled = [slowdown for slowdown, share in zip(slowdowns, shares, strict=True) if share][-50:]
     could_take = machine.row * MAX_STEP_TOKENS / machine.reading
     assert min(settled) > 0.8 * min(max_slowdown, could_take)
+
+
+@pytest.mark.parametrize("seconds_per_token", [0.001, 0.01, 0.1])
+def test_who_comes_while_a_prompt_is_computed_alone_does_not_wait_long(seconds_per_token: float) -> None:
+    pacer = StepPacer(2.5)
+    assert pacer.allowance(0) == NO_LIMIT, "nothing is known yet"
+    steps = []
+    for _ in range(40):
+        steps.append(min(pacer.allowance(0), MAX_STEP_TOKENS))
+        pacer.record(0, steps[-1], steps[-1] * seconds_per_token)
+    wanted = min(max(int(LONGEST_STEP_SECONDS / seconds_per_token), LEAST_ALONE), MAX_STEP_TOKENS)
+    assert steps[1:] == [wanted] * 39
+    pacer.record(0, wanted, 100 * wanted * seconds_per_token)  # one hiccup
+    assert pacer.allowance(0) >= min(wanted, max(int(0.75 * wanted), LEAST_ALONE))
+    pacer.record(0, 3, 10.0)
+    assert pacer.allowance(0) >= min(wanted, max(int(0.75 * wanted), LEAST_ALONE)), "a few tokens say nothing"
 
 
 def test_noise_and_hiccups_are_no_trend() -> None:

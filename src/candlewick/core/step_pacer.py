@@ -2,8 +2,9 @@
 
 What a reader of an answer notices is the time between two tokens, and a token of a prompt costs that time in a
 measure that differs a hundredfold between models and machines. So it is measured: how long a step takes that
-only decodes, and how long one takes with a share of prompts. Pure arithmetic without a clock; whoever runs steps
-tells their durations. The choice changes when something is computed and never what.
+only decodes, and how long one takes with a share of prompts. Who comes while a prompt is computed, or leaves, waits
+for the end of the step: where tokens are dear, steps of prompts alone are kept short as well. Pure arithmetic without
+a clock; whoever runs steps tells their durations. The choice changes when something is computed and never what.
 """
 
 from __future__ import annotations
@@ -24,6 +25,11 @@ _LATEST_WEIGHT = 0.25
 """Of the latest measurement, in the moving average of steps that only decode."""
 _MOST_GROWTH = 2.0
 """Of what is known, by one step: a hiccup of the machine is not a trend."""
+
+LONGEST_STEP_SECONDS = 2.0
+"""Of a step that computes prompts alone."""
+LEAST_ALONE = 64
+"""Fewest tokens of such a step: with fewer, reading the weights would take a good part of it."""
 
 _LEAST_SECONDS = 1e-9
 """What a coarse clock sees as no time at all."""
@@ -49,12 +55,16 @@ class StepPacer:
     def __init__(self, max_slowdown: float) -> None:
         self.max_slowdown = max_slowdown
         self._paces: dict[int, _Pace] = {}
+        self._seconds_alone: float | None = None
+        """Of a token in steps that compute prompts alone."""
 
     def allowance(self, num_decodes: int) -> int:
         """Most tokens of prompts beside ``num_decodes`` running answers.
 
         It is 0 now and then, for a step that measures how long the answers alone take.
         """
+        if num_decodes == 0 and self._seconds_alone is not None:
+            return max(int(LONGEST_STEP_SECONDS / self._seconds_alone), LEAST_ALONE)
         if num_decodes == 0 or self.max_slowdown == inf:
             return NO_LIMIT
         pace = self._paces.get(num_decodes)
@@ -64,9 +74,14 @@ class StepPacer:
 
     def record(self, num_decodes: int, num_prompt_tokens: int, seconds: float) -> None:
         """Learn from a step that took ``seconds``."""
-        if num_decodes == 0:
-            return
         seconds = max(seconds, _LEAST_SECONDS)
+        if num_decodes == 0:
+            if num_prompt_tokens >= LEAST_ALONE:
+                latest = seconds / num_prompt_tokens
+                before = self._seconds_alone or latest
+                believed = min(latest, _MOST_GROWTH * before)
+                self._seconds_alone = before + _LATEST_WEIGHT * (believed - before)
+            return
         pace = self._paces.get(num_decodes)
         if num_prompt_tokens > 0:
             if pace is not None:
