@@ -3,24 +3,26 @@
 A dialogue is a trunk with branches. The trunk is the text as a client would send it, with the last answer at
 its end; a branch is an earlier answer as the model should have written it, with or without its thinking. A
 branch sees the trunk up to where it leaves it, and nobody sees a branch. So every answer of a conversation is
-learned in one pass over it, though past answers stand in a prompt without their thinking.
+learned in one pass over it, though past answers stand in a prompt without their thinking. Dialogues that have the same
+tools on offer are branches of one trunk, too, which is their system message.
 
 A batch depends on its seed and part alone, so a resumed run sees what an unbroken one would have seen.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from chat_format import ANSWER_HEADER, completion, render
+from chat_format import ANSWER_HEADER, CONTROL, END_OF_TURN, MARKERS, completion, render
 from corpus.chance import Chance
 from corpus.dialogue import Dialogue
-from corpus.mixture import dialogue, learned_throughout
+from corpus.mixture import lesson
+from drills import drill
 from model import FORBIDDEN
 
 PROMPT_SHARE = 0.02
@@ -124,6 +126,21 @@ def encode(made: Dialogue, tokenizer: Tokenizer) -> Encoded:
     return result
 
 
+def encode_family(family: Sequence[Dialogue], tokenizer: Tokenizer) -> Encoded:
+    """Tokens of dialogues that have the same system message: it is the trunk, and each of them is a branch, whose last
+    answer is learned."""
+    result = Encoded()
+    for made in family:
+        prompt, written = render(made)
+        head, end, rest = prompt.partition(END_OF_TURN + "\n")
+        if not result.ids:
+            result.add_trunk(tokenizer.encode(head + end).ids, PROMPT_SHARE)
+            result.shares[0] = 0.0
+            leaves_at = len(result.ids) - 1
+        result.add_branch(leaves_at, tokenizer.encode(rest).ids, tokenizer.encode(written).ids)
+    return result
+
+
 def pack(source: Iterator[Encoded], row_length: int, shorter: int, chance: Chance) -> Batch:
     """Fill ``TOKENS_PER_BATCH / row_length`` rows from ``source``, first fit: at first with dialogues longer
     than ``shorter``, and when no more of them find room, the gaps with any."""
@@ -157,9 +174,31 @@ def pack(source: Iterator[Encoded], row_length: int, shorter: int, chance: Chanc
     return batch
 
 
-def make_batch(seed: int, part: int, tokenizer: Tokenizer) -> Batch:
+DRILL_LENGTH = 256
+FIRST_TEXT_TOKEN = len(CONTROL) + len(MARKERS)
+
+
+def drills(chance: Chance, tokenizer: Tokenizer) -> Batch:
+    """Rows of random tokens that learn to copy."""
+    shape = (TOKENS_PER_BATCH // DRILL_LENGTH, DRILL_LENGTH)
+    tokens = range(FIRST_TEXT_TOKEN, tokenizer.get_vocab_size())
+    rows = [drill(chance, tokens, DRILL_LENGTH) for _ in range(shape[0])]
+    places = torch.arange(DRILL_LENGTH).expand(shape)
+    return Batch(
+        ids=torch.tensor([row for row, _ in rows]),
+        document=torch.zeros(shape, dtype=torch.int64),
+        positions=places,
+        branch=torch.zeros(shape, dtype=torch.int64),
+        limits=places,
+        learned=torch.tensor([follows for _, follows in rows]),
+    )
+
+
+def make_batch(seed: int, part: int, tokenizer: Tokenizer, drill_share: float = 0.0) -> Batch:
     """A part of the step that has this seed, from the training split; all parts have rows of one length, so that none
-    takes longer than the others."""
+    takes longer than the others. ``drill_share`` of the steps are drills."""
+    if Chance(seed).chance(drill_share):
+        return drills(Chance((seed << 8) + part), tokenizer)
     lengths = [0] + [length for length, _ in ROW_LENGTHS]
     shares = [share for _, share in ROW_LENGTHS]
     index = Chance(seed).random.choices(range(1, len(lengths)), shares)[0]
@@ -167,6 +206,7 @@ def make_batch(seed: int, part: int, tokenizer: Tokenizer) -> Batch:
 
     def endless() -> Iterator[Encoded]:
         while True:
-            yield encode(learned_throughout(chance, dialogue(chance)), tokenizer)
+            together = lesson(chance)
+            yield encode_family(together, tokenizer) if len(together) > 1 else encode(*together, tokenizer)
 
     return pack(endless(), lengths[index], lengths[index - 1], chance)

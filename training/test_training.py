@@ -30,9 +30,11 @@ from corpus.candlewick_questions import TOPICS
 from corpus.chance import Chance, Split, is_held_out
 from corpus.long_chats import long_chat
 from corpus.mixture import dialogue, learned_throughout
+from corpus.tools import tool_family
 from export import write_gguf
 from model import ModelShape, TinyModel, causal_mask
-from packing import encode, make_batch
+from muon import Muon
+from packing import drills, encode, encode_family, make_batch
 from weights_file import tensor_name
 
 SMALL = ModelShape(vocab_size=2048, hidden=64, layers=5, heads=4, kv_heads=2, feed_forward=96, context=64)
@@ -129,6 +131,45 @@ def test_branches_are_what_the_template_asks_for_at_that_place(seed: int) -> Non
         assert encoded.ids[:trunk_seen] + own == wanted
         learned = [w for w, branch in zip(encoded.shares, encoded.branch, strict=True) if branch == number]
         assert sum(learned) == len(tokenizer.encode(completion(made.messages[place], think)[1]).ids)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_family_is_its_dialogues_behind_one_description_of_the_tools(seed: int) -> None:
+    tokenizer = text_tokens.load()
+    family = tool_family(Chance(seed))
+    assert len(family) >= 4
+    encoded = encode_family(family, tokenizer)
+    for number, made in enumerate(family, start=1):
+        own = [token for token, branch in zip(encoded.ids, encoded.branch, strict=True) if branch == number]
+        trunk_seen = encoded.limits[encoded.branch.index(number)] + 1
+        assert encoded.ids[:trunk_seen] + own == tokenizer.encode("".join(render(made))).ids
+        learned = [w for w, branch in zip(encoded.shares, encoded.branch, strict=True) if branch == number]
+        assert sum(learned) == len(tokenizer.encode(render(made)[1]).ids)
+
+
+def test_what_a_drill_teaches_was_there_before() -> None:
+    batch = drills(Chance(3), text_tokens.load())
+    for ids, learned in zip(batch.ids.tolist(), batch.learned.tolist(), strict=True):
+        assert sum(learned) > 20
+        for place in (place for place, follows in enumerate(learned) if follows):
+            earlier = [ids[i] for i in range(1, place) if ids[i - 1] == ids[place - 1]]
+            assert ids[place] in earlier
+    assert len(set(batch.ids.flatten().tolist())) > 1000
+
+
+def test_muon_steps_as_torchs_does() -> None:
+    torch.manual_seed(0)
+    for shape in ((256, 512), (512, 256), (128, 256)):
+        start = torch.randn(shape)
+        ours, theirs = (torch.nn.Parameter(start.clone()) for _ in range(2))
+        optimizers = (Muon([ours], lr=0.02), torch.optim.Muon([theirs], lr=0.02, weight_decay=0.01))
+        for _ in range(3):
+            ours.grad = torch.randn(shape)
+            theirs.grad = ours.grad.clone()
+            for optimizer in optimizers:
+                optimizer.step()
+        # Theirs rounds to bfloat16, which has eight bits.
+        assert torch.linalg.norm(ours - theirs) < 0.02 * torch.linalg.norm(theirs - start)
 
 
 Render = Callable[..., str]

@@ -36,6 +36,7 @@ import text_tokens
 from corpus.chance import Chance
 from corpus.mixture import dialogue
 from model import ModelShape, TinyModel, causal_mask
+from muon import Muon
 from packing import Batch, encode, make_batch
 from weights_file import read_weights
 
@@ -56,7 +57,7 @@ class Optimizers:
     def __init__(self, model: TinyModel) -> None:
         matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and name.startswith("blk")]
         others = [p for name, p in model.named_parameters() if not (p.ndim == 2 and name.startswith("blk"))]
-        self.matrices = torch.optim.Muon(matrices, lr=MATRIX_RATE, weight_decay=0.01)
+        self.matrices = Muon(matrices, lr=MATRIX_RATE)
         self.others = torch.optim.AdamW(
             others, lr=VECTOR_RATE, betas=(0.9, 0.95), weight_decay=0.0, fused=True
         )
@@ -65,7 +66,7 @@ class Optimizers:
         for optimizer, rate in ((self.matrices, MATRIX_RATE), (self.others, VECTOR_RATE)):
             for group in optimizer.param_groups:
                 group["lr"] = rate * factor
-            optimizer.step()  # type: ignore[no-untyped-call]
+            optimizer.step()
             optimizer.zero_grad(set_to_none=True)
 
     def state(self) -> dict[str, Any]:
@@ -76,10 +77,16 @@ class Optimizers:
         self.others.load_state_dict(state["others"])
 
 
+def autocast() -> torch.autocast:
+    """bfloat16 for matrix products where the processor has them; elsewhere they take many times as long as float32."""
+    multiplies = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return torch.autocast("cpu", torch.bfloat16, enabled=multiplies)
+
+
 def batch_loss(model: TinyModel, batch: Batch) -> torch.Tensor:
     """Mean cross-entropy of the learned tokens, in nats; logits are computed for nothing else."""
     learned = batch.learned[:, 1:]
-    with torch.autocast("cpu", torch.bfloat16):
+    with autocast():
         states = model.states(batch.ids, batch.mask(), batch.positions)
         logits = model.logits(states[:, :-1][learned])
     return functional.cross_entropy(logits.float(), batch.ids[:, 1:][learned])
@@ -100,7 +107,7 @@ def exact_share(
         made = dialogue(chance)
         item = encode(made, tokenizer)
         ids = torch.tensor([item.ids])
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             chosen = model(ids, causal_mask(ids.shape[1]))[0].argmax(-1)
         exact = bool((chosen[item.prompt_length - 1 : -1] == ids[0, item.prompt_length :]).all())
         right, total = tally.get(made.ability, (0, 0))
@@ -178,10 +185,10 @@ def _tokenizer() -> Tokenizer:
     return text_tokens.load()
 
 
-def step_batch(seed: int, step: int, worker: int) -> Batch:
+def step_batch(seed: int, step: int, worker: int, drill_share: float) -> Batch:
     """What a worker learns from in a step: a function of these numbers, made in a process of its own."""
     torch.set_num_threads(1)
-    return make_batch((seed << 40) + step, worker, _tokenizer())
+    return make_batch((seed << 40) + step, worker, _tokenizer(), drill_share)
 
 
 @dataclass(frozen=True)
@@ -223,10 +230,15 @@ ALONE = Workers(1, 0)
 
 
 def train(
-    run: Run, minutes: float, rates: tuple[float, float], compiled: bool, workers: Workers = ALONE
+    run: Run,
+    minutes: float,
+    rates: tuple[float, float],
+    drill_share: float,
+    compiled: bool,
+    workers: Workers = ALONE,
 ) -> None:
     """Train for ``minutes`` with a rate that goes from the first of ``rates`` to the second, shares of the full
-    one."""
+    one; ``drill_share`` of the steps are drills."""
     if compiled:
         torch._dynamo.config.recompile_limit = 64  # rows have several lengths, and rotate or not
         for block in run.model.blk:
@@ -244,11 +256,11 @@ def train(
             run.save()
 
     with ProcessPoolExecutor(1, get_context("spawn")) as background:
-        upcoming = background.submit(step_batch, run.seed, run.step, workers.rank)
+        upcoming = background.submit(step_batch, run.seed, run.step, workers.rank, drill_share)
         try:
             while (progress := workers.agree((time.monotonic() - started) / 60 / minutes)) < 1:
                 batch = upcoming.result()
-                upcoming = background.submit(step_batch, run.seed, run.step + 1, workers.rank)
+                upcoming = background.submit(step_batch, run.seed, run.step + 1, workers.rank, drill_share)
                 loss, norm = run.learn(batch, rate(progress), workers)
                 recent.append(loss)
                 if run.step % 20 == 0 and workers.rank == 0:
@@ -271,7 +283,7 @@ def work(rank: int, arguments: argparse.Namespace, meeting: Path) -> None:
     workers = Workers.meet(arguments.workers, rank, meeting)
     rates = (arguments.from_rate, arguments.to_rate)
     run = Run(arguments.run, arguments.seed, arguments.start)
-    train(run, arguments.minutes, rates, arguments.compile, workers)
+    train(run, arguments.minutes, rates, arguments.drills, arguments.compile, workers)
 
 
 def main() -> None:
@@ -284,6 +296,9 @@ def main() -> None:
     )
     parser.add_argument("--from-rate", type=float, default=1.0, help="share of the full rate at the start")
     parser.add_argument("--to-rate", type=float, default=0.0, help="share of the full rate at the end")
+    parser.add_argument(
+        "--drills", type=float, default=0.1, help="share of the steps that are drills of copying"
+    )
     parser.add_argument("--workers", type=int, default=2, help="processes that learn together, one a core")
     parser.add_argument(
         "--compile", action="store_true", help="1.4 times the speed, after minutes of compiling"

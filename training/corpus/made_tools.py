@@ -58,14 +58,14 @@ _OBJECTS = (
 
 
 _SLOTS = (
-    Slot(("city", "place", "location", "town"), "string", ("in {}", "for {}", "at {}", "of {}"), words.city),
-    Slot(("name", "person", "recipient", "user"), "string", ("for {}", "to {}", "with {}", "by {}"), words.person),
+    Slot(("city", "place", "location", "town"), "string", ("in {}", "for {}", "at {}", "near {}"), words.city),
+    Slot(("name", "person", "recipient", "user"), "string", ("to {}", "with {}", "by {}", "for the user {}", "and {name} is {}"), words.person),
     Slot(("text", "title", "query", "message", "topic"), "string", ('"{}"', 'called "{}"', 'about "{}"', 'with the text "{}"'), words.phrase),
     Slot(("count", "amount", "number", "quantity"), "integer", ("with {0} items", "number {0}", "{0} times", "for {0} people"), words.integer),
     Slot(("id", "code"), "integer", ("with id {}", "id {}", "with the code {}", "no. {}"), words.integer),
-    Slot(("minutes", "hours", "days"), "integer", ("for {} {name}", "in {} {name}", "of {} {name}"), lambda chance: words.integer(chance, 2)),
-    Slot(("price", "weight", "length", "value"), "number", ("of {}", "with {name} {}", "for {}"), words.decimal),
-    Slot(("colour", "color"), "string", ("in {}", "the colour {}", "coloured {}"), lambda chance: chance.one(words.COLOURS)),
+    Slot(("minutes", "hours", "days"), "integer", ("for {} {name}", "in {} {name}", "after {} {name}"), lambda chance: words.integer(chance, 2)),
+    Slot(("price", "weight", "length", "value"), "number", ("of {name} {}", "with {name} {}", "with a {name} of {}"), words.decimal),
+    Slot(("colour", "color"), "string", ("in the colour {}", "with the {name} {}", "coloured {}"), lambda chance: chance.one(words.COLOURS)),
 )  # fmt: skip
 
 _CALCULATIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {

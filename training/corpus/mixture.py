@@ -14,7 +14,16 @@ from corpus.long_chats import long_chat
 from corpus.memory import recall
 from corpus.outside import outside
 from corpus.smalltalk import smalltalk
-from corpus.tools import again, chained_calls, no_tool, tool_answer, tool_choice, two_calls, without_tools
+from corpus.tools import (
+    again,
+    chained_calls,
+    no_tool,
+    tool_answer,
+    tool_choice,
+    tool_family,
+    two_calls,
+    without_tools,
+)
 from corpus.word_tasks import word_task
 
 Maker = Callable[[Chance], Dialogue]
@@ -48,28 +57,40 @@ def mixed_chat(chance: Chance) -> Dialogue:
 
 
 WEIGHTS: tuple[tuple[Maker, float], ...] = (
-    (smalltalk, 0.06),
-    (candlewick_question, 0.12),
-    (arithmetic, 0.24),
-    (tool_choice, 0.22),
-    (tool_answer, 0.06),
-    (no_tool, 0.06),
-    (two_calls, 0.03),
+    (smalltalk, 0.08),
+    (candlewick_question, 0.18),
+    (arithmetic, 0.25),
+    (tool_choice, 0.06),
+    (tool_answer, 0.03),
+    (no_tool, 0.03),
+    (two_calls, 0.02),
     (chained_calls, 0.01),
     (again, 0.01),
-    (without_tools, 0.015),
-    (recall, 0.06),
-    (outside, 0.05),
-    (word_task, 0.05),
-    (mixed_chat, 0.02),
-    (long_chat, 0.03),
+    (without_tools, 0.03),
+    (recall, 0.07),
+    (outside, 0.06),
+    (word_task, 0.06),
+    (mixed_chat, 0.03),
+    (long_chat, 0.04),
 )
+"""Single dialogues; most of the use of tools is in families."""
 
 
 def dialogue(chance: Chance) -> Dialogue:
     """One dialogue of the mixture, some of them with a system message in front."""
     makers, weights = zip(*WEIGHTS, strict=True)
-    return _with_system(chance, chance.random.choices(makers, weights)[0](chance))
+    return _with_system(chance, chance.random.choices(makers, weights)[0](chance))[0]
+
+
+FAMILIES = 0.25
+"""How many lessons are families; they are long, so two thirds of the tokens are theirs."""
+
+
+def lesson(chance: Chance) -> tuple[Dialogue, ...]:
+    """What is learned together: one dialogue with all its answers, or several that share their tools."""
+    if chance.chance(FAMILIES):
+        return _with_system(chance, *tool_family(chance))
+    return (learned_throughout(chance, dialogue(chance)),)
 
 
 def learned_throughout(chance: Chance, made: Dialogue) -> Dialogue:
@@ -82,15 +103,15 @@ def learned_throughout(chance: Chance, made: Dialogue) -> Dialogue:
     return replace(made, branches=branches)
 
 
-def _with_system(chance: Chance, made: Dialogue) -> Dialogue:
+def _with_system(chance: Chance, *family: Dialogue) -> tuple[Dialogue, ...]:
     """One in four has instructions, some of them long; they change nothing."""
     kind = chance.random.random()
     if kind > 0.25:
-        return made
+        return family
     if kind < 0.15:
         text = chance.mine(_SYSTEM)
     else:
         text = chance.one((" ", "\n", "\n\n")).join(
             chance.mine(_SYSTEM_PARTS) for _ in range(chance.number(2, 8))
         )
-    return replace(made, messages=(Message("system", text), *made.messages))
+    return tuple(replace(made, messages=(Message("system", text), *made.messages)) for made in family)

@@ -137,7 +137,11 @@ def tool_choice(chance: Chance, first: Device | None = None) -> Dialogue:
     """One request that one of the offered tools serves; training has fewer tools more often, which are shorter."""
     count = chance.number(1, 5) if chance.split == "test" else chance.one((1, 1, 2, 2, 2, 3, 3, 4, 5))
     devices = make_devices(chance, count, *([first] if first else []))
-    asked = devices[0]
+    return replace(_asked_for(chance, devices[0]), tools=_shuffled_tools(chance, devices))
+
+
+def _asked_for(chance: Chance, asked: Device) -> Dialogue:
+    """A request for this tool and the call of it."""
     if isinstance(asked, EverydayDevice) and asked.source.general and chance.chance(0.5):
         question = outside(chance).messages[0].content
         name = next(iter(asked.source.takes))
@@ -147,7 +151,7 @@ def tool_choice(chance: Chance, first: Device | None = None) -> Dialogue:
     messages = (Message("user", spoken(chance, asked, offer)), offer.call())
     if isinstance(asked, EverydayDevice) and asked.source.general:
         messages = (Message("user", offer.request), offer.call())
-    return Dialogue("tool call", messages, chance.chance(0.6), _shuffled_tools(chance, devices))
+    return Dialogue("tool call", messages, chance.chance(0.6))
 
 
 def made_tool_choice(chance: Chance) -> Dialogue:
@@ -168,8 +172,11 @@ def known_tool_choice(chance: Chance) -> Dialogue:
 def tool_answer(chance: Chance) -> Dialogue:
     """The tool has answered; the model tells the result."""
     devices = make_devices(chance, chance.number(1, 3))
-    messages = tuple(use(chance, devices[0]))
-    return Dialogue("tool result", messages, chance.chance(0.6), _shuffled_tools(chance, devices))
+    return replace(_used(chance, devices[0]), tools=_shuffled_tools(chance, devices))
+
+
+def _used(chance: Chance, device: Device) -> Dialogue:
+    return Dialogue("tool result", tuple(use(chance, device)), chance.chance(0.6))
 
 
 def computes(devices: Sequence[Device]) -> bool:
@@ -200,8 +207,12 @@ def talk(chance: Chance, devices: Sequence[Device]) -> Dialogue:
 
 def no_tool(chance: Chance) -> Dialogue:
     """Tools are offered, but none fits: another thing is asked for, or it is only talk."""
-    devices = make_devices(chance, chance.number(2, 4))
-    asked, offered = devices[0], devices[1:]
+    asked, *offered = make_devices(chance, chance.number(2, 4))
+    return replace(_not_served(chance, asked, offered), tools=_shuffled_tools(chance, offered))
+
+
+def _not_served(chance: Chance, asked: Device, offered: Sequence[Device]) -> Dialogue:
+    """A request for a tool that is not among the ``offered``, or talk."""
     think = chance.chance(0.6)
     if chance.chance(0.5) and not isinstance(asked, Calculator) and not searches(offered):
         question = spoken(chance, asked, asked.ask(chance))
@@ -214,9 +225,7 @@ def no_tool(chance: Chance) -> Dialogue:
         else:
             answer = replace(answer, thinking=f"No tool is needed. {answer.thinking}")
     accepted = (NO_TOOL, OUTSIDE_ANSWER)
-    return Dialogue(
-        "no tool fits", (Message("user", question), answer), think, _shuffled_tools(chance, offered), accepted
-    )
+    return Dialogue("no tool fits", (Message("user", question), answer), think, accepted=accepted)
 
 
 def without_tools(chance: Chance) -> Dialogue:
@@ -244,39 +253,38 @@ def two_calls(chance: Chance) -> Dialogue:
     assistant's turns."""
     steps = 3 if chance.split == "train" and chance.chance(0.15) else 2
     devices = make_devices(chance, chance.number(steps, 4))
-    offers = [device.ask(chance) for device in devices[:steps]]
+    return replace(_one_after_the_other(chance, devices[:steps]), tools=_shuffled_tools(chance, devices))
+
+
+def _one_after_the_other(chance: Chance, devices: Sequence[Device]) -> Dialogue:
+    offers = [device.ask(chance) for device in devices]
     request = offers[0].request
     for offer in offers[1:]:
         following = offer.request if chance.chance(0.3) else offer.request[0].lower() + offer.request[1:]
         request = request.rstrip(".?!") + chance.mine(_JOINTS) + following
-    return _sequence(
-        chance,
-        request_sentence(chance, request),
-        offers,
-        " ".join(told(offer.result) for offer in offers),
-        devices,
-    )
+    answer = " ".join(told(offer.result) for offer in offers)
+    return _sequence(chance, request_sentence(chance, request), offers, answer)
 
 
 def chained_calls(chance: Chance) -> Dialogue:
     """A request of which the second call needs what the first returned; the answer tells the last result."""
     one, then = chains.chain(chance)
     devices = make_devices(chance, chance.number(2, 4), one.device, then.device)
-    return _sequence(chance, one.offer.request, [one.offer, then.offer], told(then.offer.result), devices)
+    return replace(_linked(chance, one, then), tools=_shuffled_tools(chance, devices))
 
 
-def _sequence(
-    chance: Chance, request: str, offers: Sequence[Offer], answer: str, devices: Sequence[Device]
-) -> Dialogue:
+def _linked(chance: Chance, one: chains.Link, then: chains.Link) -> Dialogue:
+    return _sequence(chance, one.offer.request, [one.offer, then.offer], told(then.offer.result))
+
+
+def _sequence(chance: Chance, request: str, offers: Sequence[Offer], answer: str) -> Dialogue:
     messages = [Message("user", request)]
     for offer in offers:
         messages += [offer.call(), Message("tool", offer.result)]
     thought = "Both tools have answered." if len(offers) == 2 else "All tools have answered."
     messages.append(Message("assistant", answer, thought))
     length = len(messages) if chance.split == "test" else chance.one(range(2, len(messages) + 1, 2))
-    return Dialogue(
-        "two tool calls", tuple(messages[:length]), chance.chance(0.6), _shuffled_tools(chance, devices)
-    )
+    return Dialogue("two tool calls", tuple(messages[:length]), chance.chance(0.6))
 
 
 def both_at_once(chance: Chance, device: EverydayDevice) -> list[Message] | None:
@@ -299,15 +307,20 @@ def again(chance: Chance) -> Dialogue:
     """One tool for two values: both in one answer ("Oslo and Rome"), or one now and one later ("and in Rome?")."""
     while True:
         device = everyday_device(chance)
-        messages, later = both_at_once(chance, device), follow_up(chance, device)
-        if messages and later:
+        if made := _again(chance, device):
             break
-    tools = _shuffled_tools(chance, make_devices(chance, chance.number(1, 3), device))
+    return replace(made, tools=_shuffled_tools(chance, make_devices(chance, chance.number(1, 3), device)))
+
+
+def _again(chance: Chance, device: EverydayDevice) -> Dialogue | None:
+    messages, later = both_at_once(chance, device), follow_up(chance, device)
+    if not messages or not later:
+        return None
     think = chance.chance(0.6)
     if chance.chance(0.5):
-        return Dialogue("parallel calls", tuple(messages[: chance.one((2, 5))]), think, tools)
+        return Dialogue("parallel calls", tuple(messages[: chance.one((2, 5))]), think)
     messages = use(chance, device) + later[: chance.one((2, 2, 4))]
-    return Dialogue("follow-up call", tuple(messages), think, tools)
+    return Dialogue("follow-up call", tuple(messages), think)
 
 
 def follow_up(chance: Chance, device: EverydayDevice) -> list[Message] | None:
@@ -317,3 +330,30 @@ def follow_up(chance: Chance, device: EverydayDevice) -> list[Message] | None:
         return None
     offer = more[0][1]
     return [Message("user", varied(chance, offer.request)), *_answered(offer)]
+
+
+def tool_family(chance: Chance) -> tuple[Dialogue, ...]:
+    """Four to seven dialogues with the same tools on offer. Side by side they show that the request decides; and the
+    description of the tools, which is most of a prompt, is read once for all of them."""
+    links = chains.chain(chance) if chance.chance(0.15) else None
+    first = [link.device for link in links] if links else []
+    devices = make_devices(chance, max(len(first), chance.one((1, 2, 2, 3, 3, 4, 5))), *first)
+    tools = _shuffled_tools(chance, devices)
+    family = [_linked(chance, *links)] if links else []
+    family += [_relative(chance, devices) for _ in range(chance.number(4, 7) - len(family))]
+    return tuple(replace(made, tools=tools) for made in family)
+
+
+def _relative(chance: Chance, devices: Sequence[Device]) -> Dialogue:
+    """One dialogue with ``devices`` on offer."""
+    device = chance.one(devices)
+    kind = chance.random.random()
+    if kind < 0.22:
+        return _not_served(chance, make_devices(chance, len(devices) + 1, *devices)[-1], devices)
+    if kind < 0.34:
+        return _used(chance, device)
+    if kind < 0.50 and len(devices) > 1:
+        return _one_after_the_other(chance, chance.some(devices, 2))
+    if kind < 0.56 and isinstance(device, EverydayDevice) and (made := _again(chance, device)):
+        return made
+    return _asked_for(chance, device)
