@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from served_model import Served
 
 pytest.importorskip("fastapi", reason="needs the server extra")
 pytest.importorskip("uvicorn", reason="needs the server extra")
@@ -25,9 +26,9 @@ TESTS = Path(__file__).parents[1]
 sys.path[:0] = [str(TESTS / "openai"), str(TESTS / "server")]
 
 
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    """A server whose model calls ``get_weather`` and then repeats the tool's result."""
+@pytest.fixture(scope="session")
+def scripted() -> Iterator[Served]:
+    """A model that calls ``get_weather`` and then repeats the tool's result."""
     from running_server import running
     from scripted_llm import Call, ScriptedLLM, text_answer, tool_answer
 
@@ -42,22 +43,27 @@ def address() -> Iterator[str]:
         return tool_answer(("call12345", "get_weather", ['{"city"', ': "Ulm"}']))
 
     with running(create_app(ScriptedLLM(script))) as base:
-        yield base
+        yield Served(base, "scripted", "It is sunny in Ulm.")
 
 
 @pytest.fixture(scope="session")
-def builtin() -> Iterator[str]:
-    """A server of the built-in model."""
+def builtin() -> Iterator[Served]:
+    """The built-in model. It is small, so calls are forced, their arguments an enumeration, and answers cut short."""
+    pytest.importorskip("candlewick._kernels", reason="needs the native module")
+    pytest.importorskip("llguidance", reason="the extra 'structured' is not installed")
     from running_server import running
 
     from candlewick.chat.llm import AsyncLLM
-    from candlewick.core.errors import ModelNotFoundError
     from candlewick.server import create_app
 
-    try:
-        llm = AsyncLLM("builtin", num_threads=1)
-    except ModelNotFoundError:
-        pytest.skip("the built-in model is not there")
+    llm = AsyncLLM("builtin", num_threads=1)
     with running(create_app(llm)) as base:
-        yield base
+        yield Served(base, "builtin")
     asyncio.run(llm.close())
+
+
+@pytest.fixture(params=["scripted", "builtin"])
+def served(request: pytest.FixtureRequest) -> Served:
+    """Each of the two: what comes back is known to the letter, or comes from the whole house."""
+    served: Served = request.getfixturevalue(request.param)
+    return served
