@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from candlewick.core.gguf import GGUFFile
 from candlewick.core.models import trace_file
+from reference.comparison import check_logits, random_token_ids, relative_error
 from reference.export_transformers import export_gguf, read_dequantized
 from reference.numpy_interpreter import NumpyInterpreter, make_batch
 from reference.random_models import CASES, random_model, reference_logits, round_matrices
@@ -25,41 +25,11 @@ def interpreter_of(path: Path) -> NumpyInterpreter:
     return NumpyInterpreter(program, read_dequantized(path), plan=program.plan_buffers())
 
 
-def relative_error(got: np.ndarray, expected: np.ndarray) -> float:
-    return float(np.abs(got - expected).max() / np.abs(expected).max())
-
-
-def random_token_ids(count: int, seed: int) -> list[int]:
-    return np.random.default_rng(seed).integers(0, 288, count).tolist()
-
-
 @pytest.mark.parametrize("name", CASES)
 def test_logits_agree(name: str, tmp_path: Path) -> None:
     model = random_model(**CASES[name])
     interpreter = interpreter_of(export_gguf(model, tmp_path / "model.gguf"))
-    prompts = {length: random_token_ids(length, seed=length) for length in (1, 16, 43)}
-    expected = {length: reference_logits(model, prompt) for length, prompt in prompts.items()}
-
-    for length, prompt in prompts.items():
-        whole = interpreter.execute(make_batch([(prompt, 0)], [[7, 2, 5]], logits="all"))
-        assert relative_error(whole, expected[length]) < TOLERANCE, f"{length} tokens at once"
-
-    chunks = [
-        interpreter.execute(make_batch([(prompts[43][start:end], start)], [[3, 9, 4]], logits="all"))
-        for start, end in ((0, 7), (7, 8), (8, 31), (31, 43))
-    ]
-    assert relative_error(np.concatenate(chunks), expected[43]) < TOLERANCE, "in chunks"
-
-    one_by_one = [
-        interpreter.execute(make_batch([([token_id], position)], [[6, 1, 8]]))
-        for position, token_id in enumerate(prompts[43])
-    ]
-    assert relative_error(np.concatenate(one_by_one), expected[43]) < TOLERANCE, "token by token"
-
-    tables = [[10, 11], [12, 13, 14]]
-    interpreter.execute(make_batch([(prompts[16][:5], 0), (prompts[43][:20], 0)], tables))
-    crowd = interpreter.execute(make_batch([(prompts[16][5:], 5), (prompts[43][20:], 20)], tables))
-    assert relative_error(crowd, np.stack([expected[16][-1], expected[43][-1]])) < TOLERANCE, "two sequences"
+    check_logits(interpreter.execute, model, TOLERANCE)
 
 
 @pytest.mark.parametrize("tensor_type", ["F16", "BF16", "Q8_0", "Q5_1", "Q4_0"])

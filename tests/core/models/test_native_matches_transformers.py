@@ -14,6 +14,7 @@ from candlewick.core.config import CacheType, EngineConfig
 from candlewick.core.gguf import GGUFFile
 from candlewick.core.models import trace_file
 from candlewick.core.native_runner import NativeRunner
+from reference.comparison import check_logits, random_token_ids, relative_error
 from reference.export_transformers import export_gguf, read_dequantized
 from reference.numpy_interpreter import NumpyInterpreter, make_batch, round_to_int8
 from reference.random_models import CASES, random_model, reference_hidden_states, reference_logits
@@ -52,43 +53,12 @@ def run(runner: NativeRunner, batch: Batch) -> npt.NDArray[np.float32]:
     return runner.logits().copy()
 
 
-def relative_error(got: npt.NDArray[np.floating], expected: npt.NDArray[np.floating]) -> float:
-    return float(np.abs(got - expected).max() / np.abs(expected).max())
-
-
-def random_token_ids(count: int, seed: int) -> list[int]:
-    return np.random.default_rng(seed).integers(0, 288, count).tolist()
-
-
 @pytest.mark.parametrize("name", CASES)
 def test_logits_agree(name: str, tmp_path: Path) -> None:
     model = random_model(**CASES[name])
     path = export_gguf(model, tmp_path / "model.gguf")
-    prompts = {length: random_token_ids(length, seed=length) for length in (1, 16, 43)}
-    expected = {length: reference_logits(model, prompt) for length, prompt in prompts.items()}
-
     with native_runner(path) as runner:
-        for length, prompt in prompts.items():
-            whole = run(runner, make_batch([(prompt, 0)], [[7, 2, 5]], logits="all"))
-            assert relative_error(whole, expected[length]) < TOLERANCE, f"{length} tokens at once"
-
-        chunks = [
-            run(runner, make_batch([(prompts[43][start:end], start)], [[3, 9, 4]], logits="all"))
-            for start, end in ((0, 7), (7, 8), (8, 31), (31, 43))
-        ]
-        assert relative_error(np.concatenate(chunks), expected[43]) < TOLERANCE, "in chunks"
-
-        one_by_one = [
-            run(runner, make_batch([([token_id], position)], [[6, 1, 8]]))
-            for position, token_id in enumerate(prompts[43])
-        ]
-        assert relative_error(np.concatenate(one_by_one), expected[43]) < TOLERANCE, "token by token"
-
-        tables = [[10, 11], [12, 13, 14]]
-        run(runner, make_batch([(prompts[16][:5], 0), (prompts[43][:20], 0)], tables))
-        crowd = run(runner, make_batch([(prompts[16][5:], 5), (prompts[43][20:], 20)], tables))
-        last = np.stack([expected[16][-1], expected[43][-1]])
-        assert relative_error(crowd, last) < TOLERANCE, "two sequences"
+        check_logits(lambda batch: run(runner, batch), model, TOLERANCE)
 
 
 @pytest.mark.parametrize("name", CASES)
