@@ -17,6 +17,7 @@ from sqlalchemy.exc import IntegrityError
 
 from candlewick.core.errors import StoreError
 from candlewick.store import Database, JSONText, Schema, TokenIds
+from candlewick.store.database import POSTGRESQL_CONNECTIONS
 
 THINGS = Table(
     "things",
@@ -103,6 +104,30 @@ async def test_a_cancelled_wait_leaves_a_whole_transaction(database: Database) -
     go_on.set()
     await database.run(lambda connection: None)
     database.close()  # waits for what runs
+
+
+async def test_a_transaction_whose_wait_was_cancelled_before_its_turn_happens_all_the_same(
+    database_url: str,
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(connection: Connection) -> None:
+        begun.set()
+        assert go_on.wait(10)
+
+    with Database.open(database_url) as database:
+        database.apply(SCHEMA)
+        before = [asyncio.create_task(database.run(slow)) for _ in range(POSTGRESQL_CONNECTIONS)]
+        await asyncio.to_thread(begun.wait, 10)
+        task = asyncio.create_task(database.run(put(1)))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        go_on.set()
+        await asyncio.gather(*before)
+    with Database.open(database_url) as again:
+        assert again.run_blocking(count) == 1
 
 
 def test_migrations_run_once_and_in_order(database_url: str) -> None:

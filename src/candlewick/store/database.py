@@ -98,14 +98,15 @@ class Database:
         """``function(connection)`` in one transaction, in a worker thread: committed when it returns, rolled
         back when it raises.
 
-        A wait that is cancelled leaves the transaction to end by itself.
+        A wait that is cancelled leaves the transaction to happen by itself, also if its turn has not come yet.
 
         Raises:
             StoreError: the database fails or was closed.
             Exception: what ``function`` raised, and SQLAlchemy's ``IntegrityError``.
         """
         self._require_open()
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._transaction, function)
+        loop = asyncio.get_running_loop()
+        return await asyncio.shield(loop.run_in_executor(self._threads, self._transaction, function))
 
     def run_blocking(self, function: Callable[[Connection], Result]) -> Result:
         """As :meth:`run`, for code without an event loop."""
