@@ -391,6 +391,23 @@ async def test_cancelled_before_it_began():
     assert (result.stop_reason, result.messages, result.turns_taken) == ("cancelled", (), 0)
 
 
+async def test_cancelled_after_its_end_it_tidies_up_to_the_end(monkeypatch):
+    is_closed = False
+
+    async def close(tools) -> None:
+        nonlocal is_closed
+        conversation.cancel()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        is_closed = True
+
+    monkeypatch.setattr("candlewick.responses.session._ConversationTools.close", close)
+    conversation = ResponsesSession(replaying(*text_answer("Hi"))).stream_conversation(QUESTION)
+    result = await conversation
+    assert (result.stop_reason, result.text) == ("stop", "Hi")
+    assert is_closed
+
+
 @pytest.mark.parametrize("way", ["close", "task"])
 async def test_closing_and_cancelling_the_reader_stop_model_and_tools(way):
     stopped = asyncio.Event()

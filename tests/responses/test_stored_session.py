@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,13 @@ from candlewick.core.errors import InvalidRequestError, NotFoundError, PreviousR
 from candlewick.core.params import GenerationParams
 from candlewick.core.usage import Usage
 from candlewick.responses import ConversationOptions, ConversationResult, ResponsesSession, function_tool
-from candlewick.responses.records import ResponseStore
+from candlewick.responses.events import (
+    ConversationComplete,
+    ConversationEvent,
+    ToolExecutionEnd,
+    ToolExecutionStart,
+)
+from candlewick.responses.records import Recording, ResponseStore
 from candlewick.store import Database
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "server"))
@@ -234,6 +240,99 @@ async def test_a_cancellation_that_comes_too_late_changes_nothing(
     assert (await stored(database, result))["status"] == "completed"
 
 
+@pytest.mark.parametrize("second", ["cancel", "reader", "store"])
+@pytest.mark.parametrize("first", ["cancel", "reader", "store"])
+async def test_whoever_cancels_it_twice_it_tidies_up_once(
+    database: Database, monkeypatch: pytest.MonkeyPatch, first: str, second: str
+) -> None:
+    started, stopping, may_stop = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    told: list[ConversationEvent] = []
+    cancel_by: dict[str, Callable[[], object]] = {}
+
+    async def weather(city: str) -> str:
+        """Tell the weather."""
+        try:
+            await asyncio.Event().wait()
+        finally:
+            stopping.set()
+            await may_stop.wait()
+        return "never"
+
+    async def renew(recording: Recording, cancel: Callable[[], None]) -> None:
+        cancel_by["store"] = cancel
+        await asyncio.Event().wait()
+
+    async def read() -> None:
+        async for event in conversation:
+            told.append(event)
+            if isinstance(event, ToolExecutionStart):  # told, and so kept
+                started.set()
+
+    monkeypatch.setattr(Recording, "renew", renew)
+    session = ResponsesSession(in_turns(CALL), tools=[weather], store=database)
+    options = ConversationOptions(parallel=False)  # the tool runs in the conversation's own task
+    conversation = session.stream_conversation(QUESTION, options)
+    reading = asyncio.create_task(read())
+    cancel_by |= {"cancel": conversation.cancel, "reader": reading.cancel}
+    try:
+        async with asyncio.timeout(20):
+            await started.wait()
+            cancel_by[first]()
+            await stopping.wait()
+            cancel_by[second]()
+            for _ in range(10):
+                await asyncio.sleep(0)
+            assert not reading.done()
+    finally:
+        may_stop.set()
+        await asyncio.wait({reading})
+    (status,) = await statuses(database)
+    assert status == "cancelled"
+    assert reading.cancelled() == ("reader" in (first, second))
+    if not reading.cancelled():
+        reading.result()
+        *_, end, last = told
+        assert isinstance(end, ToolExecutionEnd)
+        assert (end.call.status, "it was stopped" in end.call.result.text) == ("cancelled", True)
+        assert isinstance(last, ConversationComplete)
+        assert last.result.stop_reason == "cancelled"
+
+
+async def test_who_is_cancelled_while_closing_it_hears_of_that_when_it_is_closed(database: Database) -> None:
+    llm = ScriptedLLM(lambda call: [Start("a", "m"), ResponseToken("Hel"), Pause()])
+    conversation = ResponsesSession(llm, store=database).stream_conversation(QUESTION)
+    async for event in conversation:
+        if isinstance(event, ResponseToken):
+            break
+    closing = asyncio.create_task(conversation.aclose())
+    await asyncio.sleep(0)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    assert llm.running == 0
+    assert await statuses(database) == ["cancelled"]
+
+
+def test_a_program_that_ends_leaves_no_response_in_progress(database: Database) -> None:
+    """All its tasks are cancelled at once, those that keep a response among them."""
+    llm = ScriptedLLM(lambda call: [Start("a", "m"), ResponseToken("Hel"), Pause()])
+
+    async def end_soon() -> None:
+        conversation = ResponsesSession(llm, store=database).stream_conversation(QUESTION)
+        running.append(asyncio.create_task(conversation._to_result()))
+        await asyncio.to_thread(llm.paused.wait, 20)
+
+    running: list[Any] = []
+    asyncio.run(end_soon())
+    assert asyncio.run(statuses(database)) == ["cancelled"]
+
+
+async def statuses(database: Database) -> list[str]:
+    """Of all responses."""
+    query = "SELECT status FROM candlewick_responses"
+    return await database.run(lambda connection: list(connection.exec_driver_sql(query).scalars()))
+
+
 async def test_a_response_that_is_deleted_while_it_runs_leaves_nothing(database: Database) -> None:
     def count(table: str) -> int:
         query = f"SELECT count(*) FROM candlewick_{table}"
@@ -269,12 +368,7 @@ async def test_what_failed_is_seen_in_the_store(database: Database) -> None:
     session = ResponsesSession(in_turns(CALL), tools=[function_tool(bad, name="weather")], store=database)
     with pytest.raises(OSError, match="no net"):
         await run(session, QUESTION, raise_tool_errors=True)
-    statuses = await database.run(
-        lambda connection: set(
-            connection.exec_driver_sql("SELECT status FROM candlewick_responses").scalars()
-        )
-    )
-    assert statuses == {"failed"}
+    assert await statuses(database) == ["failed", "failed"]
 
 
 async def test_a_store_that_fails_stops_the_model(

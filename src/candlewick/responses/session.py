@@ -14,7 +14,7 @@ from candlewick.chat.llm import LLM
 from candlewick.chat.messages import Message, Tool, parse_messages, parse_tools
 from candlewick.core.errors import InvalidRequestError
 from candlewick.responses.approval import rule_for
-from candlewick.responses.conversation import Conversation, Emit
+from candlewick.responses.conversation import Cancellation, Conversation, Emit
 from candlewick.responses.events import ServerState
 from candlewick.responses.functions import function_tool
 from candlewick.responses.mcp.configuration import MCPConfiguration, MCPServerConfiguration
@@ -104,21 +104,28 @@ class ResponsesSession:
             given: Sequence[Message],
             options: ConversationOptions,
             emit: Emit,
-            is_cancelled: Callable[[], bool],
+            cancellation: Cancellation,
         ) -> None:
             try:
                 await AgentLoop(
-                    self.llm, given, options, lambda: tools.open(emit), tools.toolbox, emit, is_cancelled
+                    self.llm,
+                    given,
+                    options,
+                    lambda: tools.open(emit),
+                    tools.toolbox,
+                    emit,
+                    lambda: cancellation.owes_result,
                 ).run()
             finally:
+                cancellation.end()
                 await tools.close()
 
-        async def work(emit: Emit, is_cancelled: Callable[[], bool]) -> None:
+        async def work(emit: Emit, cancellation: Cancellation) -> None:
             if self._store is None:
-                await loop(parsed, options, emit, is_cancelled)
+                await loop(parsed, options, emit, cancellation)
             else:
                 response = self._store.begin(parsed, options, self._definitions, self.llm.model_name)
-                await response.run(loop, emit, is_cancelled)
+                await response.run(loop, emit, cancellation)
 
         return Conversation(work)
 

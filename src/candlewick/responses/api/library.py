@@ -9,12 +9,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from candlewick.chat.messages import Message, Tool, parse_tools
 from candlewick.responses.api.preparation import Prepared, find_context
 from candlewick.responses.approval import to_answer
-from candlewick.responses.conversation import Emit
+from candlewick.responses.conversation import Cancellation, Emit, wait_to_end
 from candlewick.responses.events import ConversationComplete, ConversationEvent
 from candlewick.responses.options import ConversationOptions
 from candlewick.responses.records import Context, ConversationStore, Recording, ResponseStore, Retention
@@ -29,8 +28,8 @@ from candlewick.responses.wire.stream import ResponseWriter
 from candlewick.responses.wire.tool_definitions import ToolRequest, function_echo
 from candlewick.store import Database
 
-Loop = Callable[[Sequence[Message], ConversationOptions, Emit, Callable[[], bool]], Awaitable[None]]
-"""Runs a conversation and tells its events; the last argument says whether a cancelled task owes a result."""
+Loop = Callable[[Sequence[Message], ConversationOptions, Emit, Cancellation], Awaitable[None]]
+"""Runs a conversation and tells its events; ends its cancellation, which stops nothing more from then on."""
 
 
 class LibraryStore:
@@ -107,10 +106,8 @@ class LibraryResponse:
         self._state = ResponseState(settled_fields(request, _tool_request(self._tools), model))
         self._told: list[WireEvent] = []
         self._is_begun = False
-        self._is_cancel_wanted = False
-        self._is_looping = False
 
-    async def run(self, loop: Loop, emit: Emit, is_cancelled: Callable[[], bool]) -> None:
+    async def run(self, loop: Loop, emit: Emit, cancellation: Cancellation) -> None:
         """Run the loop over the whole conversation, and keep each event before it is told.
 
         Raises:
@@ -122,36 +119,26 @@ class LibraryResponse:
         try:
             messages, options = await self._prepare()
         except asyncio.CancelledError:
-            if not is_cancelled():
+            if not cancellation.owes_result:
                 raise
             emit(
                 ConversationComplete(ConversationResult(messages=(), stop_reason="cancelled", turns_taken=0))
             )
             return
-        task, events = asyncio.current_task(), asyncio.Queue[ConversationEvent | None]()
-        assert task is not None
-
-        def owes_result() -> bool:
-            return is_cancelled() or self._is_cancel_wanted
-
+        events = asyncio.Queue[ConversationEvent | None]()
         keeping = asyncio.create_task(self._keep_all(events, emit))
-        keeping.add_done_callback(lambda done: self._stop_unkept(task, done))
-        watching = asyncio.create_task(self._recording.renew(lambda: self._cancel(task, owes_result)))
+        # What can't be kept shall not go on.
+        keeping.add_done_callback(lambda _: cancellation.ask(owes_result=False))
+        watching = asyncio.create_task(self._recording.renew(lambda: self._cancel(cancellation)))
         try:
-            self._is_looping = True
-            try:
-                await loop(messages, options, events.put_nowait, owes_result)
-            finally:
-                self._is_looping = False
+            await loop(messages, options, events.put_nowait, cancellation)
         except BaseException as error:
-            await _settle(keeping, events, owes_result)
-            if not keeping.exception():
-                await self._abandon(error)
+            await self._end(keeping, events, error)
             raise
+        else:
+            await self._end(keeping, events, None)
         finally:
             watching.cancel()
-            await _settle(keeping, events, owes_result)
-            keeping.result()
 
     async def _prepare(self) -> tuple[tuple[Message, ...], ConversationOptions]:
         """The whole conversation, and how it runs."""
@@ -174,19 +161,32 @@ class LibraryResponse:
     async def _keep_all(self, events: asyncio.Queue[ConversationEvent | None], emit: Emit) -> None:
         while (event := await events.get()) is not None:
             if not self._is_begun:
+                self._told += self._writer.begin()
                 await self._recording.begin()
                 self._is_begun = True
-                self._told += self._writer.begin()
             await self._put(list(self._writer.write(event)))
             if isinstance(event, ConversationComplete):
                 event = ConversationComplete(replace(event.result, response_id=self._state.id))
             emit(event)
 
-    async def _abandon(self, error: BaseException) -> None:
-        """The end of a response whose loop came to none."""
-        if self._is_begun and not self._state.is_final:
+    async def _end(
+        self,
+        keeping: asyncio.Task[None],
+        events: asyncio.Queue[ConversationEvent | None],
+        error: BaseException | None,
+    ) -> None:
+        """Wait until all that was told is kept, and end a response that came to no end, whoever cancels meanwhile."""
+        events.put_nowait(None)
+        cancelled = await wait_to_end(keeping)
+        if keeping.cancelled():  # as all tasks are when a program ends
+            error = error or asyncio.CancelledError()
+        else:
+            keeping.result()
+        if error is not None and self._told and not self._state.is_final:
             last = self._writer.fail(error) if isinstance(error, Exception) else self._writer.cancel()
             await self._put(list(last))
+        if cancelled is not None:
+            raise cancelled
 
     async def _put(self, events: list[WireEvent]) -> None:
         self._told += events
@@ -195,31 +195,10 @@ class LibraryResponse:
         else:
             await self._recording.put(events)
 
-    def _cancel(self, task: asyncio.Task[Any], owes_result: Callable[[], bool]) -> None:
-        """Somebody wants it cancelled, who saw it in the store. Once is enough: a second time would hit the end."""
-        if self._is_begun and self._is_looping and not owes_result():
-            self._is_cancel_wanted = True
-            task.cancel()
-
-    def _stop_unkept(self, task: asyncio.Task[Any], keeping: asyncio.Task[None]) -> None:
-        """A loop whose events can't be kept shall not go on."""
-        if self._is_looping and not keeping.cancelled() and keeping.exception():
-            task.cancel()
-
-
-async def _settle(
-    keeping: asyncio.Task[None],
-    events: asyncio.Queue[ConversationEvent | None],
-    owes_result: Callable[[], bool],
-) -> None:
-    """Wait until all that was told has been kept, also when somebody cancels too late."""
-    events.put_nowait(None)
-    while not keeping.done():
-        try:
-            await asyncio.wait({keeping})
-        except asyncio.CancelledError:
-            if not owes_result():
-                raise
+    def _cancel(self, cancellation: Cancellation) -> None:
+        """Somebody wants it cancelled, who saw it in the store; before it is there, nobody has."""
+        if self._is_begun:
+            cancellation.ask(owes_result=True)
 
 
 def _is_conversation(stored_id: str | None) -> bool:
