@@ -309,7 +309,8 @@ class _Maker:
                 await self._begin()
             await (self._converse() if self._generates else self._only_prepare())
         except asyncio.CancelledError:
-            await self._end(list(self._writer.cancel()))
+            if not self._running.state.is_final:  # else its end is on its way to the store
+                await self._end(list(self._writer.cancel()))
             raise
         except Exception as error:
             if not self._is_begun:
