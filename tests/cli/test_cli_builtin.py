@@ -7,18 +7,7 @@ import sys
 
 import pytest
 
-from candlewick.core.errors import ModelNotFoundError
-from candlewick.core.model_source import resolve_model
-
 pytest.importorskip("candlewick._kernels", reason="needs the native module")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _builtin_model() -> None:
-    try:
-        resolve_model("builtin")
-    except ModelNotFoundError:
-        pytest.skip("the built-in model is not there")
 
 
 def candlewick(*arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:

@@ -13,9 +13,6 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from candlewick.core.errors import ModelNotFoundError
-from candlewick.core.model_source import resolve_model
-
 pytest.importorskip("candlewick._kernels", reason="needs the native module")
 
 PATHS = ("/v1/chat/completions", "/v1/events/chat", "/v1/completions")
@@ -79,10 +76,6 @@ def test_streams_that_break_off_leave_nothing(streams: int, rounds: int) -> None
     from candlewick.chat.llm import AsyncLLM
     from candlewick.server import create_app
 
-    try:
-        resolve_model("builtin")
-    except ModelNotFoundError:
-        pytest.skip("the built-in model is not there")
     dice = random.Random(streams)
     llm = AsyncLLM("builtin", num_threads=1, max_context=512)
     memory = []

@@ -10,8 +10,6 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from candlewick.chat.llm import AsyncLLM
-from candlewick.core.errors import ModelNotFoundError
-from candlewick.core.model_source import resolve_model
 from candlewick.server import create_app
 
 pytest.importorskip("candlewick._kernels", reason="needs the native module")
@@ -19,10 +17,6 @@ pytest.importorskip("candlewick._kernels", reason="needs the native module")
 
 @pytest.fixture
 def llm() -> Any:
-    try:
-        resolve_model("builtin")
-    except ModelNotFoundError:
-        pytest.skip("the built-in model is not there")
     llm = AsyncLLM("builtin", num_threads=1, max_context=256)
     yield llm
     asyncio.run(llm.close())

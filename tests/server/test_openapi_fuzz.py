@@ -5,9 +5,6 @@ from __future__ import annotations
 import pytest
 from hypothesis import HealthCheck, settings
 
-from candlewick.core.errors import ModelNotFoundError
-from candlewick.core.model_source import resolve_model
-
 schemathesis = pytest.importorskip("schemathesis")
 pytest.importorskip("candlewick._kernels", reason="needs the native module")
 
@@ -16,10 +13,6 @@ def _schema() -> object:
     from candlewick.chat.llm import AsyncLLM
     from candlewick.server import create_app
 
-    try:
-        resolve_model("builtin")
-    except ModelNotFoundError:
-        pytest.skip("the built-in model is not there", allow_module_level=True)
     # A short context keeps every answer short.
     llm = AsyncLLM("builtin", num_threads=1, max_context=96)
     return schemathesis.openapi.from_asgi("/openapi.json", create_app(llm, allowed_hosts=["*"]))

@@ -13,9 +13,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from candlewick.core.errors import ModelNotFoundError
-from candlewick.core.model_source import resolve_model
-
 openai = pytest.importorskip("openai")
 pytest.importorskip("candlewick._kernels", reason="needs the native module")
 
@@ -29,10 +26,6 @@ def address() -> Iterator[str]:
     from candlewick.chat.llm import AsyncLLM
     from candlewick.server import create_app
 
-    try:
-        resolve_model("builtin")
-    except ModelNotFoundError:
-        pytest.skip("the built-in model is not there")
     llm = AsyncLLM("builtin", num_threads=1)
     with running(create_app(llm)) as base:
         yield base

@@ -45,12 +45,8 @@ def spans(exporter: InMemorySpanExporter) -> Iterator[InMemorySpanExporter]:
 @pytest.fixture(scope="module")
 def llm() -> Iterator[Any]:
     from candlewick.chat.llm import AsyncLLM
-    from candlewick.core.errors import ModelNotFoundError
 
-    try:
-        llm = AsyncLLM("builtin", num_threads=1, max_context=256)
-    except ModelNotFoundError:
-        pytest.skip("the built-in model is not there")
+    llm = AsyncLLM("builtin", num_threads=1, max_context=256)
     yield llm
     asyncio.run(llm.close())
 

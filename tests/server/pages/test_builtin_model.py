@@ -27,8 +27,6 @@ from running_server import running
 from candlewick.chat.events import Event
 from candlewick.chat.llm import AsyncLLM
 from candlewick.core.constraint import Constraint
-from candlewick.core.errors import ModelNotFoundError
-from candlewick.core.model_source import resolve_model
 from candlewick.responses.mcp.configuration import MCPServerConfiguration
 from candlewick.server import create_app
 from candlewick.server.model_registry import ModelRegistry
@@ -72,10 +70,6 @@ class Led:
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    try:
-        resolve_model("builtin")
-    except ModelNotFoundError:
-        pytest.skip("the built-in model is not there")
     numbers = MCPServerConfiguration(
         label="numbers",
         command=sys.executable,
