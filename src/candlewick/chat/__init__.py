@@ -22,6 +22,7 @@ from candlewick.chat.parser import OutputParser
 from candlewick.chat.reasoning import ReasoningFormat, ThinkingMode
 from candlewick.chat.template import ChatTemplate
 from candlewick.chat.tool_parsers import TOOL_FORMATS, ToolFormat
+from candlewick.chat.transcript import Transcript
 
 __all__ = [
     "LLM",
@@ -50,6 +51,7 @@ __all__ = [
     "ToolCallEnd",
     "ToolCallStart",
     "ToolFormat",
+    "Transcript",
     "fold_events",
     "parse_messages",
     "parse_tools",
