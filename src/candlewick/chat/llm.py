@@ -58,13 +58,14 @@ class _Model:
             model: a path, ``hf:owner/repo[:file or quantisation]`` or ``builtin``.
             chat_template: Jinja source, instead of the model's own template.
             tool_format: the name of a tool-call format (see ``chat.tool_parsers``), instead of the one found.
-            progress: called with what is being done and how much of how much is done.
+            progress: called as ``progress(what, bytes_done, bytes_total)`` while a file is fetched and while weights
+                are loaded.
             engine_config: fields of :class:`~candlewick.core.config.EngineConfig`.
 
         Raises:
             ModelNotFoundError: ``model`` leads nowhere.
-            ModelLoadError: the file can't be used.
-            InvalidRequestError: an option is out of range.
+            ModelLoadError: the file can't be used, or memory does not suffice.
+            InvalidRequestError: an option is out of its range, or there is no tool-call format of this name.
         """
         engine = InferenceEngine.load(model, EngineConfig(**engine_config), progress)
         self._use(engine, model_name_of(model), chat_template, tool_format)
@@ -78,7 +79,16 @@ class _Model:
         chat_template: str | None = None,
         tool_format: str | None = None,
     ) -> Self:
-        """Talk to a model that runs already; the engine is owned, and closed with this."""
+        """Talk to a model that runs already; the engine is owned, and closed with this.
+
+        Args:
+            engine: the model.
+            model_name: what events call it.
+            chat_template, tool_format: as for a model that is loaded.
+
+        Raises:
+            InvalidRequestError: there is no tool-call format of this name.
+        """
         model = cls.__new__(cls)
         model._use(engine, model_name, chat_template, tool_format)
         return model
@@ -93,10 +103,12 @@ class _Model:
 
     @property
     def model_name(self) -> str:
+        """What events call the model: unless told otherwise, its file's name or the reference to it."""
         return self.conversation.name
 
     @property
     def tokenizer(self) -> Tokenizer:
+        """The model's own."""
         return self.engine.tokenizer
 
     def count_tokens(self, text: str | Messages, tools: Tools | None = None) -> int:
@@ -167,6 +179,7 @@ class LLM(_Model):
 
         Args:
             messages: the conversation so far, as values or as OpenAI's dictionaries.
+            params: how to draw, and for how long; ``None``: the defaults.
             thinking: ``think`` and ``no_think`` set the template's switch, ``adaptive`` leaves it alone.
             tools: functions that the model may call.
             template_variables: further variables for the chat template, plain JSON values.
@@ -174,13 +187,14 @@ class LLM(_Model):
             tool_choice: ``auto``; ``none``: no call; ``required``: at least one; or the name of the tool to call.
                 Calls that are forced follow their tool's schema, and so do those of strict tools.
             parallel_tool_calls: whether there may be several calls.
-            constraint: the form of the answer's text, the same as that of ``params``. Thinking comes first; if
-                there are tools, an answer may be calls instead.
+            constraint: the form of the answer's text; the same as ``params.constraint``, so give one of them.
+                Thinking comes first; if there are tools, an answer may be calls instead.
 
         Raises:
-            InvalidRequestError: the request is wrong; at once, or with the first event where the engine says
-            so. EngineOverloaded, EngineClosed, EngineFailed: with the first event. What fails later is an
-            ``Error`` event.
+            InvalidRequestError: the request is wrong; at once, or with the first event where the engine says so.
+            EngineOverloaded, EngineClosed, EngineFailed: the engine can't serve; with the first event.
+
+        What fails after the first event is not raised: it is an ``Error`` event, the last of its choice.
         """
         turn = self.conversation.turn(
             messages,
@@ -230,6 +244,7 @@ class LLM(_Model):
 
         Raises:
             InvalidRequestError: the prompt is empty or too long, or more than one choice is asked for.
+            EngineError: the engine can't serve, or failed midway.
         """
         _require_one_choice(params)
         with self.engine.submit(self._prompt_ids(prompt), params) as generation:
@@ -238,7 +253,12 @@ class LLM(_Model):
     def stream_complete(
         self, prompt: str | Sequence[int], params: GenerationParams | None = None
     ) -> Generator[Output, None, None]:
-        """Continue a prompt, token by token, with any number of choices."""
+        """Continue a prompt, token by token, with any number of choices, which come interleaved.
+
+        Raises:
+            InvalidRequestError: the prompt is empty or too long; with the first token.
+            EngineError: the engine can't serve, or failed midway.
+        """
         with self.engine.submit(self._prompt_ids(prompt), params) as generation:
             yield from generation
 
@@ -249,6 +269,7 @@ class LLM(_Model):
 
         Raises:
             InvalidRequestError: a text is empty or too long, or the model gives no vectors.
+            EngineError: the engine can't serve, or failed midway.
         """
         prompts = embedding_prompts(texts, self.tokenizer)
         vectors = self.engine.embed(prompts, pooling=pooling, normalize=normalize)

@@ -18,21 +18,26 @@ class EngineConfig:
 
     Sizes carry their unit in the name; ``None`` means "decide from the machine and the model" and is resolved once,
     at load.
+
+    Raises:
+        InvalidRequestError: a value is out of its range; the error's ``parameter`` names the field.
     """
 
     max_context: int | None = None
     """Tokens of prompt and answer together; ``None``: the model's own limit, as far as memory allows."""
     kv_cache_bytes: int | None = None
-    """Size of the block pool; ``None``: from free memory and the model."""
+    """Size of the pool of keys and values; ``None``: what all running sequences could need, at most a quarter of the
+    free memory."""
     kv_cache_type: CacheType = "f16"
     """What a key or value is stored as. ``q8``: a byte, with a common factor for each token and head; half of the
     memory of ``f16``, at some loss."""
     max_running: int = 32
-    """Sequences that decode at the same time."""
+    """Sequences that are computed at the same time; a request with ``n`` choices is ``n`` of them."""
     max_waiting: int = 256
     """Requests that may queue; one more raises :class:`~candlewick.core.errors.EngineOverloaded`."""
     max_queue_seconds: float | None = None
-    """How long a request may wait to be begun before it ends with the same error; ``None``: as long as it takes."""
+    """How long a request may wait to be begun before it ends with ``EngineOverloaded``, too; ``None``: as long as it
+    takes."""
     max_step_tokens: int = 512
     """Token budget of one step: decodes first, then prefill chunks."""
     max_decode_slowdown: float = 2.5
@@ -52,8 +57,8 @@ class EngineConfig:
     num_threads: int | None = None
     """Worker threads; ``None``: the cores this process may use."""
     isa: str | None = None
-    """Force an instruction set (``scalar``, ``avx2``, ``avx512``, ``amx``); ``None``: what the environment variable
-    ``CANDLEWICK_ISA`` says, else the best this CPU has."""
+    """Force an instruction set (``scalar``, ``avx2``, ``avx512``, ``amx``, ``neon``); ``None``: what the environment
+    variable ``CANDLEWICK_ISA`` says, else the best this CPU has."""
 
     def __post_init__(self) -> None:
         for name in ("max_context", "kv_cache_bytes", "num_threads"):

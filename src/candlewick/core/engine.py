@@ -54,13 +54,21 @@ __all__ = [
 class InferenceEngine:
     """One model, ready to continue prompts for any number of threads and event loops.
 
-    ``runner`` is owned by the engine from here on and closed with it, and so is ``draft_runner``, a smaller model whose
-    guesses save steps of the other one. Use the engine as a context manager, or
-    call :meth:`close`; dropping the last reference, or leaving the program, stops it too. Several engines in
-    one process work side by side.
+    Make one by :meth:`load`; the constructor is for those who bring a runner of their own. Use the engine as a context
+    manager, or call :meth:`close`; dropping the last reference, or leaving the program, stops it too. Several engines
+    in one process work side by side.
 
     An engine lives in the process that made it: after ``fork`` the child must make its own (``submit`` says
     so), under ``spawn`` each process does so anyway.
+
+    Args:
+        runner: the model; the engine owns it from here on and closes it in the end.
+        tokenizer: the model's.
+        config: what it says of requests, steps and the prefix cache; memory and threads are the runner's affair.
+        draft_runner: a smaller model whose guesses save steps of the other one; owned in the same way.
+
+    Raises:
+        InvalidRequestError: the draft model's vocabulary has another size.
     """
 
     def __init__(
@@ -101,11 +109,12 @@ class InferenceEngine:
         """Load the model that ``reference`` names: a path, ``hf:owner/repo[:file or quantisation]`` or
         ``builtin``.
 
-        ``progress`` is called with what is being done and how much of how much is done.
+        ``progress(what, bytes_done, bytes_total)`` is called while a file is fetched and while weights are loaded.
 
         Raises:
             ModelNotFoundError: the reference leads nowhere.
-            ModelLoadError: the file can't be used, or the draft model has another vocabulary.
+            ModelLoadError: the file can't be used, memory does not suffice, or the draft model has another vocabulary.
+            InvalidRequestError: this CPU can't run the instruction set that is asked for.
         """
         # Here and not above: whoever brings a runner needs neither files nor the native module.
         from candlewick.core.gguf import GGUFFile
@@ -210,7 +219,7 @@ class InferenceEngine:
     def embed(
         self, prompts: Sequence[Sequence[int]], *, pooling: Pooling | None = None, normalize: bool = True
     ) -> Vectors:
-        """:meth:`submit_embedding`, waiting for the vectors ``[n, hidden]``."""
+        """:meth:`submit_embedding`, waiting for the vectors ``[n, hidden]``; errors as there."""
         return self.submit_embedding(prompts, pooling=pooling, normalize=normalize).result()
 
     def save_kv(self, token_ids: Sequence[int], path: str | Path) -> int:

@@ -105,7 +105,8 @@ class EngineClosed(EngineError):
 
 
 class EngineFailed(EngineError):
-    """A step failed for good; all pending requests receive this, with the cause."""
+    """A step failed for good, which all pending requests receive, or what belongs to one request did, which that one
+    receives. ``__cause__`` tells why."""
 
 
 class KvFileError(CandlewickError):

@@ -57,6 +57,11 @@ class Generation:
     a ``with`` or ``async with`` block, :meth:`close`, a cancelled task that waits for the next output, and
     dropping the last reference to the handle. A cancelled choice ends with an output whose ``finish_reason``
     is ``"cancelled"``.
+
+    Raises, whichever way it is read:
+        EngineOverloaded: the request waited for more than ``max_queue_seconds``.
+        EngineClosed: the engine was closed meanwhile.
+        EngineFailed: a step failed for good, or what belongs to this request alone did.
     """
 
     def __init__(self, stream: OutputStream, cancel: Callable[[], None], engine: object) -> None:

@@ -48,8 +48,9 @@ _HUB_ERRORS = (OSError, ValueError, cast("type[Exception]", HfHubHTTPError.__bas
 def fetch_model(repository: str, wanted: str | None, progress: Progress | None) -> Path:
     """The first file of a model of ``owner/name``; it and a split's other parts are loaded unless cached.
 
-    ``wanted`` is a file's name, a quantisation or ``None`` (see :func:`~.model_files.choose_model`). Without
-    ``progress`` a bar is drawn on standard error if that is a terminal.
+    ``wanted`` is a file's name, a quantisation or ``None`` (see
+    :func:`~candlewick.core.model_files.choose_model`). Without ``progress`` a bar is drawn on standard error if that
+    is a terminal.
 
     Raises:
         ModelNotFoundError: no such repository or model, no access, or no connection and not in the cache.

@@ -1,4 +1,4 @@
-"""Chat Completions without a server: wire types, and the adapter to an ``AsyncLLM``; needs pydantic."""
+"""OpenAI's protocol without a server: wire types, and the adapter to an ``AsyncLLM``; needs pydantic."""
 
 from candlewick.openai.adapter import OpenAIAdapter
 from candlewick.openai.errors import ErrorReply, error_reply

@@ -119,7 +119,10 @@ class OpenAIAdapter:
     def stream_completion(
         self, request: TextCompletionRequest | Mapping[str, Any]
     ) -> AsyncGenerator[TextCompletion, None]:
-        """Prompts continued as they are, in chunks; closing the generator stops the generation."""
+        """Prompts continued as they are, in chunks; closing the generator stops the generation.
+
+        Raises: as :meth:`stream_chat_completion`.
+        """
         accepted = self._accepted(TextCompletionRequest, request)
         return text_completion_chunks(self._text_model(), accepted, self._text_heading())
 
@@ -129,6 +132,7 @@ class OpenAIAdapter:
         Raises:
             InvalidRequestError: the request can't be honoured, or the model makes no embeddings.
             ModelNotFoundError: the request names another model.
+            EngineError: the engine can't serve at present.
         """
         accepted = self._accepted(EmbeddingRequest, request)
         if not isinstance(self.llm, EmbeddingModel):
@@ -136,12 +140,20 @@ class OpenAIAdapter:
         return await embeddings(self.llm, accepted, self.model_names[0])
 
     async def tokenize(self, request: TokenizeRequest | Mapping[str, Any]) -> Tokens:
-        """The tokens of a text or of a conversation's prompt."""
+        """The tokens of a text or of a conversation's prompt.
+
+        Raises:
+            InvalidRequestError: the request can't be honoured.
+            ModelNotFoundError: the request names another model.
+        """
         accepted = self._accepted(TokenizeRequest, request)
         return await asyncio.to_thread(tokenize, self._tokenizing_model(), accepted)
 
     async def detokenize(self, request: DetokenizeRequest | Mapping[str, Any]) -> Text:
-        """The text of some tokens."""
+        """The text of some tokens.
+
+        Raises: as :meth:`tokenize`.
+        """
         accepted = self._accepted(DetokenizeRequest, request)
         return await asyncio.to_thread(detokenize, self._tokenizing_model(), accepted)
 

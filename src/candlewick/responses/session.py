@@ -91,6 +91,12 @@ class ResponsesSession:
 
         Raises:
             InvalidRequestError: a message, a tool or an option is wrong; at once, or with the first event.
+            NotFoundError: there is nothing under ``options.continues``; with the first event.
+            EngineError: the engine can't serve, and nothing has happened yet.
+            StoreError: the store fails; the run has been stopped.
+
+        What the model or a tool fails at is not raised, unless ``options.raise_tool_errors`` wants the latter: the last
+        event is a ``ConversationComplete`` whose result tells of it.
         """
         options = options or ConversationOptions()
         goes_on = options.continues is not None
@@ -134,7 +140,7 @@ class ResponsesSession:
         messages: Sequence[Message | Mapping[str, Any]],
         options: ConversationOptions | None = None,
     ) -> ConversationResult:
-        """As :meth:`stream_conversation`, to its result."""
+        """As :meth:`stream_conversation`, to its result; errors as there."""
         return await self.stream_conversation(messages, options)
 
     async def new_conversation(self, metadata: Mapping[str, str] | None = None) -> str:
@@ -142,7 +148,8 @@ class ResponsesSession:
         ``ConversationOptions.continues`` reads and adds to.
 
         Raises:
-            InvalidRequestError: there is no store. StoreError: it fails.
+            InvalidRequestError: the session has no store.
+            StoreError: the store fails.
         """
         return await self._require_store().new_conversation(metadata or {})
 
@@ -150,8 +157,9 @@ class ResponsesSession:
         """All messages up to the end of a stored response, or of a stored conversation.
 
         Raises:
-            NotFoundError: there is none of this id. InvalidRequestError: there is no store, or the response did not
-                come to its end. StoreError: the store fails.
+            NotFoundError: there is none of this id.
+            InvalidRequestError: the session has no store, or the response did not come to its end.
+            StoreError: the store fails.
         """
         return await self._require_store().history(stored_id, self._definitions)
 

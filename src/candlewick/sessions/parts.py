@@ -78,7 +78,7 @@ Part = TextPart | ThinkingPart | ToolPart
 
 
 def read_part(value: Mapping[str, Any], id: int) -> Part:
-    """A part as :meth:`to_json` wrote it, or as somebody wrote it by hand.
+    """A part as its ``to_json`` wrote it, or as somebody wrote it by hand.
 
     Raises:
         InvalidRequestError: it is none.
