@@ -15,7 +15,7 @@
     │   ├── EngineOverloaded        the waiting queue is full or the wait was too long
     │   ├── RequestTimeout          the answer took longer than it was allowed
     │   ├── EngineClosed            the engine was closed, or closed while the request ran
-    │   └── EngineFailed            a step failed for good; ``__cause__`` tells why
+    │   └── EngineFailed            a step, or this request alone, failed for good; ``__cause__`` tells why
     ├── KvFileError                 a file of keys and values is damaged, or of another model
     ├── StoreError                  the database can't be opened, is of a newer version, or fails
     ├── SessionNotFound             there is no such session, or it is somebody else's
