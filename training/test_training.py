@@ -154,7 +154,7 @@ def test_what_a_drill_teaches_was_there_before() -> None:
         for place in (place for place, follows in enumerate(learned) if follows):
             earlier = [ids[i] for i in range(1, place) if ids[i - 1] == ids[place - 1]]
             assert ids[place] in earlier
-    assert len(set(batch.ids.flatten().tolist())) > 1000
+    assert len(set(batch.ids.flatten().tolist())) > 500, "most of them use the whole vocabulary"
 
 
 def test_muon_steps_as_torchs_does() -> None:
