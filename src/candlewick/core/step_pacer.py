@@ -22,7 +22,7 @@ LEAST_SHARE = 2
 _REFRESH_STEPS = 64
 """Steps with prompts after which the time without is measured again."""
 _LATEST_WEIGHT = 0.25
-"""Of the latest measurement, in the moving average of steps that only decode."""
+"""Of the latest measurement, in a moving average."""
 _MOST_GROWTH = 2.0
 """Of what is known, by one step: a hiccup of the machine is not a trend."""
 
@@ -63,9 +63,9 @@ class StepPacer:
 
         It is 0 now and then, for a step that measures how long the answers alone take.
         """
-        if num_decodes == 0 and self._seconds_alone is not None:
-            return max(int(LONGEST_STEP_SECONDS / self._seconds_alone), LEAST_ALONE)
-        if num_decodes == 0 or self.max_slowdown == inf:
+        if num_decodes == 0:
+            return self._allowance_alone()
+        if self.max_slowdown == inf:
             return NO_LIMIT
         pace = self._paces.get(num_decodes)
         if pace is None or pace.steps_since_quiet >= _REFRESH_STEPS:
@@ -78,9 +78,7 @@ class StepPacer:
         if num_decodes == 0:
             if num_prompt_tokens >= LEAST_ALONE:
                 latest = seconds / num_prompt_tokens
-                before = self._seconds_alone or latest
-                believed = min(latest, _MOST_GROWTH * before)
-                self._seconds_alone = before + _LATEST_WEIGHT * (believed - before)
+                self._seconds_alone = _averaged(self._seconds_alone or latest, latest)
             return
         pace = self._paces.get(num_decodes)
         if num_prompt_tokens > 0:
@@ -90,9 +88,13 @@ class StepPacer:
         elif pace is None:
             self._paces[num_decodes] = _Pace(seconds, self._first_share(num_decodes))
         else:
-            believed = min(seconds, _MOST_GROWTH * pace.quiet_seconds)
-            pace.quiet_seconds += _LATEST_WEIGHT * (believed - pace.quiet_seconds)
+            pace.quiet_seconds = _averaged(pace.quiet_seconds, seconds)
             pace.steps_since_quiet = 0
+
+    def _allowance_alone(self) -> int:
+        if self._seconds_alone is None:
+            return NO_LIMIT
+        return max(int(LONGEST_STEP_SECONDS / self._seconds_alone), LEAST_ALONE)
 
     def _first_share(self, num_decodes: int) -> float:
         """That of fewer, whose steps are shorter and have less room."""
@@ -108,3 +110,8 @@ class StepPacer:
             pace.share = max(pace.share, min(fitting, pace.share * _MOST_GROWTH))
         else:
             pace.share = min(pace.share, max(fitting, pace.share / _MOST_GROWTH, LEAST_SHARE))
+
+
+def _averaged(known: float, latest: float) -> float:
+    """The moving average with one more measurement."""
+    return known + _LATEST_WEIGHT * (min(latest, _MOST_GROWTH * known) - known)
