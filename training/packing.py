@@ -39,6 +39,10 @@ ROW_LENGTHS: tuple[tuple[int, float], ...] = (
 """Lengths of rows and their shares of the batches. A row's length decides what attention costs, so it is no longer
 than its dialogues need. With these shares the learned tokens are spread roughly as the mixture spreads them: short
 dialogues also fill the gaps of long rows."""
+DRILL_LENGTH = 256
+"""Tokens of a row of drills."""
+FIRST_TEXT_TOKEN = len(CONTROL) + len(MARKERS)
+"""The tokens before it structure a dialogue."""
 HEADER_TOKENS = 3
 """Tokens of ``ANSWER_HEADER``: the marker, the role, the newline."""
 _PATIENCE = 4
@@ -129,15 +133,16 @@ def encode(made: Dialogue, tokenizer: Tokenizer) -> Encoded:
 def encode_family(family: Sequence[Dialogue], tokenizer: Tokenizer) -> Encoded:
     """Tokens of dialogues that have the same system message: it is the trunk, and each of them is a branch, whose last
     answer is learned."""
+    rendered = [render(made) for made in family]
+    system, end, _ = rendered[0][0].partition(END_OF_TURN + "\n")
+    head = system + end
     result = Encoded()
-    for made in family:
-        prompt, written = render(made)
-        head, end, rest = prompt.partition(END_OF_TURN + "\n")
-        if not result.ids:
-            result.add_trunk(tokenizer.encode(head + end).ids, PROMPT_SHARE)
-            result.shares[0] = 0.0
-            leaves_at = len(result.ids) - 1
-        result.add_branch(leaves_at, tokenizer.encode(rest).ids, tokenizer.encode(written).ids)
+    result.add_trunk(tokenizer.encode(head).ids, PROMPT_SHARE)
+    result.shares[0] = 0.0
+    leaves_at = len(result.ids) - 1
+    for prompt, written in rendered:
+        given = prompt.removeprefix(head)
+        result.add_branch(leaves_at, tokenizer.encode(given).ids, tokenizer.encode(written).ids)
     return result
 
 
@@ -174,10 +179,6 @@ def pack(source: Iterator[Encoded], row_length: int, shorter: int, chance: Chanc
     return batch
 
 
-DRILL_LENGTH = 256
-FIRST_TEXT_TOKEN = len(CONTROL) + len(MARKERS)
-
-
 def drills(chance: Chance, tokenizer: Tokenizer) -> Batch:
     """Rows of random tokens that learn to copy."""
     shape = (TOKENS_PER_BATCH // DRILL_LENGTH, DRILL_LENGTH)
@@ -197,12 +198,12 @@ def drills(chance: Chance, tokenizer: Tokenizer) -> Batch:
 def make_batch(seed: int, part: int, tokenizer: Tokenizer, drill_share: float = 0.0) -> Batch:
     """A part of the step that has this seed, from the training split; all parts have rows of one length, so that none
     takes longer than the others. ``drill_share`` of the steps are drills."""
-    if Chance(seed).chance(drill_share):
-        return drills(Chance((seed << 8) + part), tokenizer)
+    shared, chance = Chance(seed), Chance((seed << 8) + part)
+    if shared.chance(drill_share):
+        return drills(chance, tokenizer)
     lengths = [0] + [length for length, _ in ROW_LENGTHS]
     shares = [share for _, share in ROW_LENGTHS]
-    index = Chance(seed).random.choices(range(1, len(lengths)), shares)[0]
-    chance = Chance((seed << 8) + part)
+    index = shared.random.choices(range(1, len(lengths)), shares)[0]
 
     def endless() -> Iterator[Encoded]:
         while True:

@@ -74,16 +74,14 @@ WEIGHTS: tuple[tuple[Maker, float], ...] = (
     (long_chat, 0.04),
 )
 """Single dialogues; most of the use of tools is in families."""
+FAMILIES = 0.25
+"""How many lessons are families; they are long, so more than half of the tokens are theirs."""
 
 
 def dialogue(chance: Chance) -> Dialogue:
     """One dialogue of the mixture, some of them with a system message in front."""
     makers, weights = zip(*WEIGHTS, strict=True)
     return _with_system(chance, chance.random.choices(makers, weights)[0](chance))[0]
-
-
-FAMILIES = 0.25
-"""How many lessons are families; they are long, so two thirds of the tokens are theirs."""
 
 
 def lesson(chance: Chance) -> tuple[Dialogue, ...]:
