@@ -151,6 +151,7 @@ def test_what_a_drill_teaches_was_there_before() -> None:
     batch = drills(Chance(3), text_tokens.load())
     assert batch.learned.float().mean() > 0.3
     for ids, learned in zip(batch.ids.tolist(), batch.learned.tolist(), strict=True):
+        assert any(learned)
         for place in (place for place, follows in enumerate(learned) if follows):
             earlier = [ids[i] for i in range(1, place) if ids[i - 1] == ids[place - 1]]
             assert ids[place] in earlier
