@@ -63,7 +63,8 @@ def test_twenty_engines_leave_nothing_behind(tmp_path: Path) -> None:
     samples = json.loads(run_program(CYCLES, tmp_path))
     settled, last = samples[4], samples[-1]
     assert last[0] < settled[0] + 6 * 2**20, "memory grows from engine to engine"
-    assert last[1:] == settled[1:], "files or threads stay open"
+    assert last[1] <= settled[1], "files stay open"
+    assert last[2] <= settled[2], "threads live on"
 
 
 SPAWN = """

@@ -29,11 +29,13 @@ class Toolbox:
         server_tools: Iterable[ExecutableTool],
         client_tools: Iterable[Tool],
         *,
+        away: Iterable[ExecutableTool] = (),
         allowed: Collection[str] | None = None,
     ) -> Toolbox:
         """Put together what a conversation may use.
 
-        Tools of servers whose name is also another's are called ``label__name``.
+        Tools of servers whose name is also another's are called ``label__name``. ``away`` are the tools of servers that
+        are lost for now: they can't be called, but the others' names stay what they were.
 
         Raises:
             InvalidRequestError: two Python functions, or a function and a client's tool, share a name.
@@ -42,7 +44,7 @@ class Toolbox:
         _require_unique([*(tool.name for tool in functions), *(tool.name for tool in client_tools)])
         executable = {tool.name: tool for tool in functions}
         client = {tool.name: tool for tool in client_tools}
-        count = Counter([*client, *executable, *(tool.name for tool in server_tools)])
+        count = Counter([*client, *executable, *(tool.name for tool in (*server_tools, *away))])
         for tool in server_tools:
             wanted = tool.name if count[tool.name] == 1 else f"{tool.server}__{tool.name}"
             name, number = wanted, 2

@@ -50,9 +50,11 @@ class MCPServers:
         return tuple(await asyncio.gather(*(connection.settled() for connection in chosen)))
 
     def tools(self, label: str) -> tuple[ExecutableTool, ...]:
-        """The tools of a server; none while it is not there."""
-        connection = self._connections[label]
-        return connection.tools if connection.state.status == "ready" else ()
+        """The tools that a server listed last; they can be called while it :meth:`is_ready`."""
+        return self._connections[label].tools
+
+    def is_ready(self, label: str) -> bool:
+        return self._connections[label].state.status == "ready"
 
     def add_listener(self, listener: Listener) -> Callable[[], None]:
         """Hear of every change of a state; returns what ends that."""
