@@ -2,7 +2,9 @@
 //
 // The integer sums are exact and the float steps are those of record_product.h, so the bits are the same too. A panel's
 // super-block is unpacked once to signed bytes and serves all tokens of the group:
-//   K family: weight * scale of the sub-block fits 14 bits and is split as 128 * high + low, two planes of bytes
+//   K family: weight * scale of the sub-block as low + high * 2^shift, two planes of bytes. Scales without a sign are
+//             split, 3 bits and 3 bits, so that each plane is a product of bytes that fits a byte without a sign;
+//             those with a sign are multiplied whole, and the 14 bits of the product split
 //   blocks of 32: the weight itself
 #pragma once
 
@@ -40,18 +42,23 @@ static_assert(sizeof(TileConfig) == 64);
 template <class Panel>
 constexpr bool needs_high_plane = Panel::scaling != Scaling::four_bit_min;
 
-// One super-block of 16 rows as signed bytes, its integer scales multiplied in.
+// What the high plane counts, as a power of two.
+template <class Panel>
+constexpr int plane_shift = has_minimum(Panel::scaling) ? 3 : 7;
+
+// One super-block of 16 rows as bytes, its integer scales multiplied in. They have a sign where the scales have.
 template <class Panel>
 struct ScaledBytes {
-    // In steps of 4 k: low + 128 * high = (weight - offset) * scale.
-    alignas(64) int8_t low[4 * amx_tile_bytes];
-    alignas(64) int8_t high[4 * amx_tile_bytes];
+    // In steps of 4 k: low + high * 2^plane_shift = (weight - offset) * scale.
+    alignas(64) uint8_t low[4 * amx_tile_bytes];
+    alignas(64) uint8_t high[4 * amx_tile_bytes];
 
     // One of four parts of the work of unpacking a record.
-    void unpack_quarter(const uint8_t* record, int quarter) {
+    template <int Quarter>
+    void unpack_quarter(const uint8_t* record) {
         constexpr int vectors = Panel::num_sub_blocks / 4;
-        if (quarter * vectors % 4 != 0) return;
-        const int v = quarter * vectors / 4;
+        if constexpr (Quarter * vectors % 4 != 0) return;
+        constexpr int v = Quarter * vectors / 4;
         const SubBlockScales<Avx512, Panel> scales(record);
         const PlaneCursor<Panel> planes(record, 4 * v * Panel::sub_block);
         constexpr int lines = (Panel::record_bytes + 63) / 64;
@@ -70,56 +77,109 @@ struct ScaledBytes {
     }
 
   private:
+    // `scale` stands in both halves of a dword.
     void store_step(int step, __m512i w, __m512i scale) {
-        const __m512i byte = _mm512_set1_epi16(255);
-        const __m512i low_bits = _mm512_set1_epi16(127);
-        __m512i even = _mm512_and_si512(w, byte);
-        __m512i odd = _mm512_srli_epi16(w, 8);
-        if constexpr (!has_minimum(Panel::scaling)) {
-            even = _mm512_sub_epi16(even, _mm512_set1_epi16(Panel::offset));
-            odd = _mm512_sub_epi16(odd, _mm512_set1_epi16(Panel::offset));
+        if constexpr (has_minimum(Panel::scaling)) {
+            // Two bytes of weights at once: no product reaches into the next byte (31 * 7, 3 * 15).
+            const __m512i three_bits = _mm512_set1_epi16(7);
+            const __m512i first = needs_high_plane<Panel> ? _mm512_and_si512(scale, three_bits) : scale;
+            _mm512_store_si512(low + 64 * step, _mm512_mullo_epi16(w, first));
+            if constexpr (needs_high_plane<Panel>)
+                _mm512_store_si512(high + 64 * step, _mm512_mullo_epi16(w, _mm512_srli_epi16(scale, 3)));
+        } else {
+            const __m512i byte = _mm512_set1_epi16(255);
+            const __m512i low_bits = _mm512_set1_epi16(127);
+            const __m512i offset = _mm512_set1_epi16(Panel::offset);
+            const __m512i even = _mm512_mullo_epi16(_mm512_sub_epi16(_mm512_and_si512(w, byte), offset), scale);
+            const __m512i odd = _mm512_mullo_epi16(_mm512_sub_epi16(_mm512_srli_epi16(w, 8), offset), scale);
+            _mm512_store_si512(low + 64 * step, _mm512_or_si512(_mm512_and_si512(even, low_bits),
+                                                                _mm512_slli_epi16(_mm512_and_si512(odd, low_bits), 8)));
+            _mm512_store_si512(high + 64 * step,
+                               _mm512_or_si512(_mm512_and_si512(_mm512_srai_epi16(even, 7), byte),
+                                               _mm512_slli_epi16(_mm512_srai_epi16(odd, 7), 8)));
         }
-        even = _mm512_mullo_epi16(even, scale);
-        odd = _mm512_mullo_epi16(odd, scale);
-        _mm512_store_si512(low + 64 * step, _mm512_or_si512(_mm512_and_si512(even, low_bits),
-                                                            _mm512_slli_epi16(_mm512_and_si512(odd, low_bits), 8)));
-        if constexpr (needs_high_plane<Panel>)
-            _mm512_store_si512(high + 64 * step, _mm512_or_si512(_mm512_and_si512(_mm512_srai_epi16(even, 7), byte),
-                                                                 _mm512_slli_epi16(_mm512_srai_epi16(odd, 7), 8)));
     }
 };
 
+// Adds to the sums of tile 2 * Tokens + Plane the products of the activations in tile 4 + Tokens and the weights in tile
+// 6 + Plane. The compiler wants the tiles' numbers written out.
+template <class Panel, int Tokens, int Plane>
+static inline __attribute__((always_inline)) void multiply_add() {
+    if constexpr (has_minimum(Panel::scaling)) {
+        if constexpr (Tokens == 0 && Plane == 0) _tile_dpbsud(0, 4, 6);
+        if constexpr (Tokens == 0 && Plane == 1) _tile_dpbsud(1, 4, 7);
+        if constexpr (Tokens == 1 && Plane == 0) _tile_dpbsud(2, 5, 6);
+        if constexpr (Tokens == 1 && Plane == 1) _tile_dpbsud(3, 5, 7);
+    } else {
+        if constexpr (Tokens == 0 && Plane == 0) _tile_dpbssd(0, 4, 6);
+        if constexpr (Tokens == 0 && Plane == 1) _tile_dpbssd(1, 4, 7);
+        if constexpr (Tokens == 1 && Plane == 0) _tile_dpbssd(2, 5, 6);
+        if constexpr (Tokens == 1 && Plane == 1) _tile_dpbssd(3, 5, 7);
+    }
+}
+
 // Sums of one super-block for 16 or 32 tokens: [Tiles][low, high][16 tokens][16 rows]. Tiles are busy for long with few
-// instructions, so `meanwhile(quarter)` is called four times in between, for work of another kind.
+// instructions, so `meanwhile<Quarter>()` is called four times in between, for work of another kind.
 template <class Panel, int Tiles, class Function>
-static void multiply_planes(const uint8_t* input, const int8_t* low, const int8_t* high, int32_t* sums,
-                            Function&& meanwhile) {
+static inline __attribute__((always_inline)) void multiply_planes(const uint8_t* input, const uint8_t* low,
+                                                                  const uint8_t* high, int32_t* sums,
+                                                                  Function&& meanwhile) {
     constexpr size_t stride = activation_record_bytes;
     constexpr size_t next = amx_tokens * stride;
+    constexpr bool two_planes = needs_high_plane<Panel>;
     _tile_zero(0);
-    if constexpr (needs_high_plane<Panel>) _tile_zero(1);
+    if constexpr (two_planes) _tile_zero(1);
     if constexpr (Tiles == 2) _tile_zero(2);
-    if constexpr (Tiles == 2 && needs_high_plane<Panel>) _tile_zero(3);
-    for (int i = 0; i < super_block / 64; ++i) {
-        _tile_loadd(4, input + 64 * i, stride);
-        _tile_loadd(6, low + i * amx_tile_bytes, 64);
-        _tile_dpbssd(0, 4, 6);
-        if constexpr (needs_high_plane<Panel>) {
-            _tile_loadd(7, high + i * amx_tile_bytes, 64);
-            _tile_dpbssd(1, 4, 7);
+    if constexpr (Tiles == 2 && two_planes) _tile_zero(3);
+    unroll<4>([&]<int I>() __attribute__((always_inline)) {
+        _tile_loadd(4, input + 64 * I, stride);
+        _tile_loadd(6, low + I * amx_tile_bytes, 64);
+        multiply_add<Panel, 0, 0>();
+        if constexpr (two_planes) {
+            _tile_loadd(7, high + I * amx_tile_bytes, 64);
+            multiply_add<Panel, 0, 1>();
         }
         if constexpr (Tiles == 2) {
-            _tile_loadd(5, input + next + 64 * i, stride);
-            _tile_dpbssd(2, 5, 6);
-            if constexpr (needs_high_plane<Panel>) _tile_dpbssd(3, 5, 7);
+            _tile_loadd(5, input + next + 64 * I, stride);
+            multiply_add<Panel, 1, 0>();
+            if constexpr (two_planes) multiply_add<Panel, 1, 1>();
         }
-        meanwhile(i);
-    }
+        meanwhile.template operator()<I>();
+    });
     _tile_stored(0, sums, 64);
-    if constexpr (needs_high_plane<Panel>) _tile_stored(1, sums + 256, 64);
+    if constexpr (two_planes) _tile_stored(1, sums + 256, 64);
     if constexpr (Tiles == 2) _tile_stored(2, sums + 512, 64);
-    if constexpr (Tiles == 2 && needs_high_plane<Panel>) _tile_stored(3, sums + 768, 64);
+    if constexpr (Tiles == 2 && two_planes) _tile_stored(3, sums + 768, 64);
 }
+
+// A super-block times up to 32 tokens, whose integer sums wait to be added to the results.
+template <class Panel>
+struct WaitingSums {
+    using S = Avx512;
+    const int32_t* sums;                 // as multiply_planes leaves them
+    const uint8_t* record;
+    const SuperActivation* activation;   // of the first token
+    float* partial;                      // its results so far
+    int num_tokens;
+    bool is_first;                       // super-block of the panel
+
+    template <int Quarter>
+    void add_up(const SubBlockMinimums<S, Panel>& minimums, const SuperBlockFloats<S, Panel>& floats) const {
+        const int tokens = num_tokens - 8 * Quarter < 8 ? num_tokens - 8 * Quarter : 8;
+        const int32_t* sum = sums + Quarter / 2 * 512 + Quarter % 2 * 128;
+        const SuperActivation* of = activation + 8 * Quarter;
+        float* out = partial + 16 * 8 * Quarter;
+        for (int t = 0; t < tokens; ++t) {
+            S::I32 total = S::load_int(sum + 16 * t);
+            if constexpr (needs_high_plane<Panel>)
+                total = S::add_int(total, S::shift_left<plane_shift<Panel>>(S::load_int(sum + 16 * t + 256)));
+            S::I32 minimum = total;
+            if constexpr (has_minimum(Panel::scaling)) minimum = minimums.times_sums(of[t]);
+            const S::F32 acc = S::load_first(out + 16 * t, is_first ? 0 : 16);
+            S::store(out + 16 * t, floats.add_to(acc, total, minimum, of[t].scale));
+        }
+    }
+};
 
 // A panel is a sequence of jobs: a super-block times 32 tokens. While the tiles work on one job, the vector units add up
 // the one before and, if the next job begins a new super-block, unpack that.
@@ -133,49 +193,37 @@ static void linear_amx_super(const LinearTask& task) {
     ScaledBytes<Panel> bytes[2];             // of the super-block in work, and of the next
     alignas(64) int32_t sums[2][4 * 256];    // of the job in work, and of the one before
     const int super_blocks = task.columns / super_block;
-    const int pairs = (task.num_tokens + pair - 1) / pair;
     const size_t stride = size_t(task.input_tokens) * activation_record_bytes;
-    const uint8_t* input = task.input + size_t(task.first_token) * activation_record_bytes;
     for (int p = task.first_panel; p < task.first_panel + task.num_panels; ++p) {
-        const uint8_t* panel = task.panels + size_t(p) * task.panel_bytes;
-        const auto add_up = [&](int job, int first, int last) {
-            const int s = job / pairs;
-            const int end = job % pairs * pair + last < task.num_tokens ? job % pairs * pair + last : task.num_tokens;
-            const uint8_t* record = panel + size_t(s) * Panel::record_bytes;
-            const SubBlockScales<S, Panel> scales(record);
-            const SuperBlockFloats<S, Panel> floats(record);
-            const auto* activation = reinterpret_cast<const SuperActivation*>(input + size_t(s) * stride);
-            for (int t = job % pairs * pair + first; t < end; ++t) {
-                const int32_t* sum = sums[job & 1] + t % pair / amx_tokens * 512 + t % amx_tokens * 16;
-                S::I32 total = S::load_int(sum);
-                if constexpr (needs_high_plane<Panel>)
-                    total = S::add_int(total, S::shift_left<7>(S::load_int(sum + 256)));
-                S::I32 minimum = total;
-                if constexpr (has_minimum(Panel::scaling)) minimum = scales.minimum_of(activation[t]);
-                float* partial = task.scratch + 16 * t;
-                const S::F32 acc = s == 0 ? S::zero() : S::load(partial);
-                S::store(partial, floats.add_to(acc, total, minimum, activation[t].scale));
-            }
-        };
-        for (int quarter = 0; quarter < 4; ++quarter) bytes[0].unpack_quarter(panel, quarter);
-        const int jobs = super_blocks * pairs;
-        for (int job = 0; job < jobs; ++job) {
-            const int s = job / pairs;
-            const int begin = job % pairs * pair;
-            const bool unpacks = job % pairs == pairs - 1 && s + 1 < super_blocks;
-            ScaledBytes<Panel>& next = bytes[(s + 1) & 1];
-            const auto meanwhile = [&](int quarter) {
-                if (job > 0) add_up(job - 1, quarter * (pair / 4), (quarter + 1) * (pair / 4));
-                if (unpacks) next.unpack_quarter(panel + size_t(s + 1) * Panel::record_bytes, quarter);
-            };
-            const uint8_t* tiles = input + size_t(s) * stride + size_t(begin) * activation_record_bytes;
+        const uint8_t* record = task.panels + size_t(p) * task.panel_bytes;
+        const uint8_t* input = task.input + size_t(task.first_token) * activation_record_bytes;
+        unroll<4>([&]<int Quarter>() { bytes[0].template unpack_quarter<Quarter>(record); });
+        WaitingSums<Panel> before{sums[1], record, nullptr, nullptr, 0, true};
+        for (int s = 0; s < super_blocks; ++s, record += Panel::record_bytes, input += stride) {
             const ScaledBytes<Panel>& own = bytes[s & 1];
-            if (task.num_tokens - begin > amx_tokens)
-                multiply_planes<Panel, 2>(tiles, own.low, own.high, sums[job & 1], meanwhile);
-            else
-                multiply_planes<Panel, 1>(tiles, own.low, own.high, sums[job & 1], meanwhile);
+            ScaledBytes<Panel>& next = bytes[(s + 1) & 1];
+            for (int begin = 0; begin < task.num_tokens; begin += pair) {
+                const int tokens = task.num_tokens - begin < pair ? task.num_tokens - begin : pair;
+                const bool unpacks = begin + pair >= task.num_tokens && s + 1 < super_blocks;
+                const uint8_t* tiles = input + size_t(begin) * activation_record_bytes;
+                int32_t* work = before.sums == sums[0] ? sums[1] : sums[0];
+                const SubBlockMinimums<S, Panel> minimums(before.record);
+                const SuperBlockFloats<S, Panel> floats(before.record);
+                const auto meanwhile = [&]<int Quarter>() __attribute__((always_inline)) {
+                    before.template add_up<Quarter>(minimums, floats);
+                    if (unpacks) next.template unpack_quarter<Quarter>(record + Panel::record_bytes);
+                };
+                if (tokens > amx_tokens)
+                    multiply_planes<Panel, 2>(tiles, own.low, own.high, work, meanwhile);
+                else
+                    multiply_planes<Panel, 1>(tiles, own.low, own.high, work, meanwhile);
+                before = {work, record, reinterpret_cast<const SuperActivation*>(tiles), task.scratch + 16 * begin,
+                          tokens, s == 0};
+            }
         }
-        add_up(jobs - 1, 0, pair);
+        const SubBlockMinimums<S, Panel> minimums(before.record);
+        const SuperBlockFloats<S, Panel> floats(before.record);
+        unroll<4>([&]<int Quarter>() { before.template add_up<Quarter>(minimums, floats); });
         write_results<S>(task, p, task.scratch);
     }
     _tile_release();

@@ -64,47 +64,21 @@ static inline __attribute__((always_inline)) typename S::Bytes unpack_step(const
 
 // -- K family: integer scales of sub-blocks, one float scale per 256 ---------------------------------------------------
 
+// Byte i of dword r of vector v: sub-block 4v + i of row r.
 template <class S, class Panel>
 struct SubBlockScales {
     using I32 = typename S::I32;
     static constexpr int vectors = Panel::num_sub_blocks / 4;
-    I32 scale[vectors];    // byte i of dword r of vector v: sub-block 4v + i of row r
-    I32 min[vectors];      // what multiplies the activation sums: the minimums, or the scales where there is an offset
+    I32 scale[vectors];
 
     explicit SubBlockScales(const uint8_t* record) {
-        const uint8_t* at = record + Panel::scale_at;
-        if constexpr (Panel::scaling == Scaling::six_bit_min) {
-            const I32 low = S::set1_int(0x3f3f3f3f);
-            const I32 line0 = S::load_int(at), line1 = S::load_int(at + 64), line2 = S::load_int(at + 128);
-            scale[0] = S::and_int(line0, low);
-            scale[1] = S::and_int(line1, low);
-            min[0] = S::and_int(line2, low);
-            min[1] = S::or_int(field<S, 6, 0, 0x03030303u>(line0),
-                               S::or_int(field<S, 6, 2, 0x0c0c0c0cu>(line1), field<S, 6, 4, 0x30303030u>(line2)));
-        } else {
-            for (int v = 0; v < vectors; ++v) {
-                const I32 line = S::load_int(at + 64 * v);
-                if constexpr (Panel::scaling == Scaling::four_bit_min) {
-                    scale[v] = S::and_int(line, S::set1_int(0x0f0f0f0f));
-                    min[v] = field<S, 4, 0, 0x0f0f0f0fu>(line);
-                } else {
-                    scale[v] = line;
-                    min[v] = line;
-                }
-            }
-        }
-    }
-
-    // Sum over the sub-blocks of their minimum times the sum of the activations there.
-    I32 minimum_of(const SuperActivation& activation) const {
-        const int16_t* sums = Panel::sub_block == 16 ? activation.sum16 : activation.sum32;
-        const I32 low = S::set1_int(0x00ff00ff);
-        I32 out = S::zero_int();
         for (int v = 0; v < vectors; ++v) {
-            out = S::dot2(out, S::and_int(min[v], low), sums + 4 * v);
-            out = S::dot2(out, S::and_int(S::template shift_right<8>(min[v]), low), sums + 4 * v + 2);
+            scale[v] = S::load_int(record + Panel::scale_at + 64 * v);
+            if constexpr (Panel::scaling == Scaling::six_bit_min)
+                scale[v] = S::and_int(scale[v], S::set1_int(0x3f3f3f3f));
+            if constexpr (Panel::scaling == Scaling::four_bit_min)
+                scale[v] = S::and_int(scale[v], S::set1_int(0x0f0f0f0f));
         }
-        return out;
     }
 
     // The scale of sub-block 4 * vector + I.
@@ -121,6 +95,45 @@ struct SubBlockScales {
     void spread(typename S::Scale (&out)[Panel::num_sub_blocks]) const {
         for (int v = 0; v < vectors; ++v)
             unroll<4>([&]<int I>() __attribute__((always_inline)) { out[4 * v + I] = scale_of<I>(v); });
+    }
+};
+
+// What multiplies the sums of the activations: the minimums of the sub-blocks, or their scales where there is an offset.
+template <class S, class Panel>
+struct SubBlockMinimums {
+    using I32 = typename S::I32;
+    static constexpr int vectors = Panel::num_sub_blocks / 4;
+    // Sub-blocks 4v and 4v + 2, and 4v + 1 and 4v + 3, as pairs of 16 bits.
+    I32 even[vectors], odd[vectors];
+
+    explicit SubBlockMinimums(const uint8_t* record) {
+        const uint8_t* at = record + Panel::scale_at;
+        for (int v = 0; v < vectors; ++v) {
+            I32 bytes;
+            if constexpr (Panel::scaling != Scaling::six_bit_min)
+                bytes = S::load_int(at + 64 * v);
+            else if (v == 0)
+                bytes = S::and_int(S::load_int(at + 128), S::set1_int(0x3f3f3f3f));
+            else
+                bytes = S::or_int(field<S, 6, 0, 0x03030303u>(S::load_int(at)),
+                                  S::or_int(field<S, 6, 2, 0x0c0c0c0cu>(S::load_int(at + 64)),
+                                            field<S, 6, 4, 0x30303030u>(S::load_int(at + 128))));
+            if constexpr (Panel::scaling == Scaling::four_bit_min) bytes = field<S, 4, 0, 0x0f0f0f0fu>(bytes);
+            const I32 low = S::set1_int(0x00ff00ff);
+            even[v] = S::and_int(bytes, low);
+            odd[v] = S::and_int(S::template shift_right<8>(bytes), low);
+        }
+    }
+
+    // Sum over the sub-blocks of their minimum times the sum of the activations there.
+    I32 times_sums(const SuperActivation& activation) const {
+        const int16_t* sums = Panel::sub_block == 16 ? activation.sum16 : activation.sum32;
+        I32 out = S::zero_int();
+        for (int v = 0; v < vectors; ++v) {
+            out = S::dot2(out, even[v], sums + 4 * v);
+            out = S::dot2(out, odd[v], sums + 4 * v + 2);
+        }
+        return out;
     }
 };
 

@@ -104,10 +104,11 @@ static inline __attribute__((always_inline)) void multiply_record_super(const ui
         });
     }
 
+    const SubBlockMinimums<S, Panel> minimums(record);
     const SuperBlockFloats<S, Panel> floats(record);
     constexpr int offset = remaining_offset<S, Panel>;
     for (int t = 0; t < T; ++t) {
-        const I32 minimum = scales.minimum_of(activation[t]);
+        const I32 minimum = minimums.times_sums(activation[t]);
         I32 exact = total[t];
         if constexpr (!has_minimum(Panel::scaling) && offset != 0) {
             // The scales in `minimum` still have their bias of 128.

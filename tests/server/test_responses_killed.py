@@ -122,7 +122,13 @@ def kill_in_the_middle(servers: Servers, chance: random.Random, num_clients: int
 
 def check_all(servers: Servers, heard: list[Heard]) -> None:
     """Start again, and compare what is there with what was heard."""
-    with servers.running() as address, httpx.Client(base_url=f"{address}/v1", timeout=120) as http:
+    fresh = httpx.Limits(
+        max_keepalive_connections=0
+    )  # one kept idle for 5 s may be closed as it is used again
+    with (
+        servers.running() as address,
+        httpx.Client(base_url=f"{address}/v1", timeout=120, limits=fresh) as http,
+    ):
         for one in heard:
             if one.id is not None:
                 check_one(http, one)
