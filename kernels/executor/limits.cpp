@@ -1,5 +1,6 @@
 #include "executor/limits.h"
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 
@@ -8,6 +9,7 @@ namespace candlewick {
 namespace {
 
 constexpr int rounds = 200000;    // some milliseconds
+constexpr size_t piece_bytes = size_t(2) << 20;
 
 template <class Function>
 double seconds_of(ThreadPool& threads, Function& function) {
@@ -27,12 +29,12 @@ double measure_products(const Kernels& kernels, ThreadPool& threads) {
 
 double measure_reads(const Kernels& kernels, ThreadPool& threads, const uint8_t* bytes, size_t count) {
     std::atomic<int32_t> used{0};
-    const size_t lines = count / 64;
-    const size_t workers = size_t(threads.num_threads());
-    auto read = [&](int worker) {
-        const size_t first = lines * size_t(worker) / workers * 64;
-        const size_t end = lines * (size_t(worker) + 1) / workers * 64;
-        used |= kernels.read_memory(bytes + first, end - first);
+    std::atomic<size_t> next{0};
+    auto read = [&](int) {
+        int32_t sum = 0;
+        for (size_t first = next.fetch_add(piece_bytes); first < count; first = next.fetch_add(piece_bytes))
+            sum |= kernels.read_memory(bytes + first, std::min(piece_bytes, (count - first) / 64 * 64));
+        used |= sum;
     };
     return double(count) / seconds_of(threads, read);
 }

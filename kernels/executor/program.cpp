@@ -94,17 +94,18 @@ void Program::finish(int logits, int vocab_size, int hidden, int hidden_size) {
     hidden_size_ = hidden_size;
     for (int worker = 0; worker < threads_->num_threads(); ++worker)
         scratch_.push_back(allocate((scratch_floats_ + 16) * sizeof(float)));
-    next_items_ = std::make_unique<std::atomic<int>[]>(operations_.size());
+    progress_ = std::make_unique<Progress[]>(operations_.size());
 }
 
 void Program::run(const Step& step) {
-    for (size_t i = 0; i < operations_.size(); ++i) next_items_[i].store(0, std::memory_order_relaxed);
+    for (size_t i = 0; i < operations_.size(); ++i) {
+        progress_[i].next_item.store(0, std::memory_order_relaxed);
+        progress_[i].items_done.store(0, std::memory_order_relaxed);
+    }
     auto work = [&](int index) {
-        for (size_t i = 0; i < operations_.size(); ++i) {
-            auto* scratch = reinterpret_cast<float*>(scratch_[size_t(index)].get());
-            operations_[i]->run(Worker{*this, step, index, scratch, &next_items_[i]});
-            threads_->barrier();
-        }
+        auto* scratch = reinterpret_cast<float*>(scratch_[size_t(index)].get());
+        for (size_t i = 0; i < operations_.size(); ++i)
+            operations_[i]->run(Worker{*this, step, index, scratch, &progress_[i]});
     };
     threads_->run(work);
 }

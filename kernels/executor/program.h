@@ -1,7 +1,7 @@
 // A traced model, ready to run: operations over planned buffers, all of a step in one call.
 //
 // Built op by op (the counterpart of core/program.py); then `run` executes the operations in order on all workers of
-// the pool, with a barrier after each. Every operation computes a row in an order that depends on that row alone.
+// the pool, each when the one before is done. Every operation computes a row in an order that depends on that row alone.
 #pragma once
 
 #include <atomic>
@@ -43,15 +43,22 @@ struct Step {
 
 class Program;
 
+// How far an operation of the step is; both start at 0.
+struct Progress {
+    std::atomic<int> next_item;
+    std::atomic<int> items_done;
+};
+
 // What an operation sees while it runs on one worker.
 struct Worker {
     const Program& program;
     const Step& step;
     int index;
     float* scratch;                  // Program::scratch_floats() floats of this worker
-    std::atomic<int>* next_item;     // of this operation; starts at 0
+    Progress* progress;              // of this operation
 
-    // Calls function(item) for a share of the items 0 … count - 1. Cores differ in speed, so items go to whoever is free.
+    // Calls function(item) for a share of the items 0 … count - 1 and returns when all of them are done, by whomever.
+    // Cores differ in speed, so items go to whoever is free. Once an operation, with the same count on every worker.
     template <class Function>
     void share(int count, Function&& function) const;
 };
@@ -120,7 +127,7 @@ class Program {
     std::vector<std::unique_ptr<Operation>> operations_;
     size_t scratch_floats_ = 0;
     std::vector<Memory> scratch_;                        // one a worker
-    std::unique_ptr<std::atomic<int>[]> next_items_;     // one an operation
+    std::unique_ptr<Progress[]> progress_;               // one an operation
     int logits_ = -1;
     int vocab_size_ = 0;
     int hidden_ = -1;
@@ -133,9 +140,12 @@ void Worker::share(int count, Function&& function) const {
         for (int item = 0; item < count; ++item) function(item);
         return;
     }
-    for (int item = next_item->fetch_add(1, std::memory_order_relaxed); item < count;
-         item = next_item->fetch_add(1, std::memory_order_relaxed))
+    int own = 0;
+    for (int item = progress->next_item.fetch_add(1, std::memory_order_relaxed); item < count;
+         item = progress->next_item.fetch_add(1, std::memory_order_relaxed), ++own)
         function(item);
+    if (own > 0) progress->items_done.fetch_add(own, std::memory_order_acq_rel);
+    spin_until([&] { return progress->items_done.load(std::memory_order_acquire) >= count; });
 }
 
 }    // namespace candlewick

@@ -1,23 +1,17 @@
 #include "executor/thread_pool.h"
 
-#if defined(__x86_64__) || defined(_M_X64)
-#include <immintrin.h>
-#endif
-
 namespace candlewick {
 
 namespace {
 
-inline void pause() {
-#if defined(__x86_64__) || defined(_M_X64)
-    _mm_pause();
-#elif defined(__aarch64__) && defined(__GNUC__)
-    asm volatile("yield");
-#endif
-}
-
-constexpr int spins_before_yield = 4000;    // about 100 us: a partner that takes longer has lost its core
 constexpr int spins_before_sleep = 1000;
+
+// The gate of a run: how many workers have come, whether more may, and the run's number.
+constexpr uint32_t came_mask = 0xffff;
+constexpr uint32_t open = 0x10000;
+constexpr uint32_t next_run = 0x20000;
+
+constexpr uint32_t number_of(uint32_t gate) { return gate / next_run; }
 
 }    // namespace
 
@@ -28,47 +22,43 @@ ThreadPool::ThreadPool(int num_threads) : num_threads_(num_threads) {
 
 ThreadPool::~ThreadPool() {
     stop_.store(true);
-    generation_.fetch_add(1);
-    generation_.notify_all();
+    gate_.fetch_add(next_run);
+    gate_.notify_all();
     for (std::thread& thread : threads_) thread.join();
 }
 
 void ThreadPool::run(Entry entry, void* argument) {
+    if (num_threads_ == 1) return entry(argument, 0);
     entry_ = entry;
     argument_ = argument;
-    if (num_threads_ > 1) {
-        generation_.fetch_add(1, std::memory_order_release);
-        generation_.notify_all();
-    }
+    left_.store(0, std::memory_order_relaxed);
+    gate_.store((number_of(gate_.load(std::memory_order_relaxed)) + 1) * next_run + open, std::memory_order_release);
+    gate_.notify_all();
     entry(argument, 0);
-    barrier();
+    const uint32_t came = gate_.fetch_and(~open, std::memory_order_acq_rel) & came_mask;
+    spin_until([&] { return left_.load(std::memory_order_acquire) == came; });
 }
 
 void ThreadPool::work(int worker) {
     uint32_t seen = 0;
     while (true) {
-        for (int i = 0; i < spins_before_sleep && generation_.load(std::memory_order_acquire) == seen; ++i) pause();
-        generation_.wait(seen, std::memory_order_acquire);
-        seen = generation_.load(std::memory_order_acquire);
+        uint32_t gate = gate_.load(std::memory_order_acquire);
+        for (int i = 0; i < spins_before_sleep && number_of(gate) == seen; ++i) {
+            pause_briefly();
+            gate = gate_.load(std::memory_order_acquire);
+        }
+        if (number_of(gate) == seen) {
+            gate_.wait(gate, std::memory_order_acquire);
+            continue;
+        }
+        seen = number_of(gate);
         if (stop_.load()) return;
+        while (number_of(gate) == seen && (gate & open) &&
+               !gate_.compare_exchange_weak(gate, gate + 1, std::memory_order_acq_rel, std::memory_order_acquire)) {
+        }
+        if (number_of(gate) != seen || !(gate & open)) continue;    // too late
         entry_(argument_, worker);
-        barrier();
-    }
-}
-
-void ThreadPool::barrier() {
-    if (num_threads_ == 1) return;
-    const uint32_t phase = phase_.load(std::memory_order_relaxed);
-    if (arrived_.fetch_add(1, std::memory_order_acq_rel) == num_threads_ - 1) {
-        arrived_.store(0, std::memory_order_relaxed);
-        phase_.store(phase + 1, std::memory_order_release);
-        return;
-    }
-    for (int i = 0; phase_.load(std::memory_order_acquire) == phase; ++i) {
-        if (i < spins_before_yield)
-            pause();
-        else
-            std::this_thread::yield();
+        left_.fetch_add(1, std::memory_order_release);
     }
 }
 

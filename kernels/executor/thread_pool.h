@@ -1,4 +1,7 @@
 // Worker threads that run one step together: they spin between the operations of a step and sleep between steps.
+//
+// Nobody is waited for who has not come: a worker that finds no core in time misses the step, and the others do its work.
+// So a program that shares the machine is slowed down by what it does not get, and not by waiting for it.
 #pragma once
 
 #include <atomic>
@@ -6,7 +9,19 @@
 #include <thread>
 #include <vector>
 
+#if defined(__x86_64__) || defined(_M_X64)
+#include <immintrin.h>
+#endif
+
 namespace candlewick {
+
+inline void pause_briefly() {
+#if defined(__x86_64__) || defined(_M_X64)
+    _mm_pause();
+#elif defined(__aarch64__) && defined(__GNUC__)
+    asm volatile("yield");
+#endif
+}
 
 class ThreadPool {
   public:
@@ -17,15 +32,12 @@ class ThreadPool {
 
     int num_threads() const { return num_threads_; }
 
-    // Calls function(worker) once on every worker, the caller being worker 0, and returns when all are done.
-    // The function must not throw. One caller at a time.
+    // Calls function(worker) on the caller, who is worker 0, and once on each worker that comes in time; returns when all
+    // of these are done. The function must take its work piece by piece, and not throw. One caller at a time.
     template <class Function>
     void run(Function& function) {
         run([](void* f, int worker) { (*static_cast<Function*>(f))(worker); }, &function);
     }
-
-    // Waits until every worker of the running function has come here.
-    void barrier();
 
   private:
     using Entry = void (*)(void*, int);
@@ -39,9 +51,20 @@ class ThreadPool {
     void* argument_ = nullptr;
     std::atomic<bool> stop_{false};
     // Each on a cache line of its own: all workers hammer on them.
-    alignas(64) std::atomic<uint32_t> generation_{0};
-    alignas(64) std::atomic<int> arrived_{0};
-    alignas(64) std::atomic<uint32_t> phase_{0};
+    alignas(64) std::atomic<uint32_t> gate_{0};    // see thread_pool.cpp
+    alignas(64) std::atomic<uint32_t> left_{0};    // workers that came and are done
 };
+
+// Spins until `is_done()`; lends its core where that takes so long that whoever it waits for may have none.
+template <class Condition>
+void spin_until(Condition&& is_done) {
+    constexpr int spins_before_yield = 4000;    // about 100 us
+    for (int i = 0; !is_done(); ++i) {
+        if (i < spins_before_yield)
+            pause_briefly();
+        else
+            std::this_thread::yield();
+    }
+}
 
 }    // namespace candlewick

@@ -71,5 +71,6 @@ void test_linear();
 void test_program();
 void test_attention();
 void test_sampling();
+void test_thread_pool();
 
 }    // namespace candlewick::tests

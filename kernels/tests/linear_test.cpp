@@ -27,7 +27,9 @@ struct Input {
             return;
         }
         const size_t stride = size_t(tokens) * activation_record_bytes;
-        bytes.resize(size_t((columns + super_block - 1) / super_block) * stride);
+        // Behind the last there is room for the tile that it stands in, as Program::add_activations leaves it.
+        bytes.resize(size_t((columns + super_block - 1) / super_block) * stride +
+                     most_tile_tokens * activation_record_bytes);
         for (int t = 0; t < tokens; ++t)
             kernels.quantize(x.data() + size_t(t) * size_t(columns), columns, kind,
                              bytes.data() + size_t(t) * activation_record_bytes, stride);

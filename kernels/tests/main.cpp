@@ -12,6 +12,7 @@ int main() {
     test_program();
     test_attention();
     test_sampling();
+    test_thread_pool();
     std::printf("%d checks, %d failed\n", results().checks, results().failures);
     return results().failures == 0 ? 0 : 1;
 }
