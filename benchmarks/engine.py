@@ -153,7 +153,8 @@ def lockstep_throughput(side: LlamaCpp, num_streams: int) -> dict[str, float]:
 
 
 def second_turn(contestant: Contestant, prompts: Prompts, history: int) -> dict[str, float]:
-    """The wait for a second turn, and how many times the cost of its new tokens without a history that is."""
+    """The wait for a second turn, and how many times the cost of its new tokens that is: of as many without a history, and
+    of as many in the first turn."""
     first = Reader(contestant, prompts.new(history), ANSWER)
     first.join()
     second = Reader(contestant, [*first.prompt_ids, *first.tokens, *prompts.new(QUESTION)], 1)
@@ -164,6 +165,7 @@ def second_turn(contestant: Contestant, prompts: Prompts, history: int) -> dict[
         "first turn s": first.time_to_first_token,
         "second turn s": second.time_to_first_token,
         "x new tokens alone": second.time_to_first_token / alone.time_to_first_token,
+        "x in first turn": second.time_to_first_token / (first.time_to_first_token * QUESTION / history),
     }
 
 
