@@ -66,6 +66,7 @@ struct Quantize final : Operation {
 
 struct Linear final : Operation {
     static constexpr int max_group = 512;
+    static constexpr int whole_tiles = 32;    // of any kernel: groups of at least so many tokens end on a multiple
 
     int in, out;
     Rows rows;
@@ -85,6 +86,7 @@ struct Linear final : Operation {
             is_float ? columns * sizeof(float) : (columns + super_block - 1) / super_block * activation_record_bytes;
         const size_t most = (is_float ? cached_group_bytes : group_bytes) / token_bytes;
         group_tokens = int(std::min(std::max(most, size_t(12)), size_t(max_group)));
+        if (group_tokens > whole_tiles) group_tokens -= group_tokens % whole_tiles;
     }
 
     size_t scratch_floats() const override { return linear_scratch_floats(std::min(group_tokens, max_rows)); }
@@ -110,10 +112,14 @@ struct Linear final : Operation {
         task.out = w.program.floats(out);
         task.out_stride = size_t(matrix->rows());
         task.scratch = w.scratch;
+        const int unit = group_tokens % whole_tiles == 0 ? whole_tiles : 1;
+        const auto begin_of = [&](int group) {
+            return std::min(tokens, int(int64_t(pieces(tokens, unit)) * group / groups) * unit);
+        };
         w.share(groups * chunks, [&](int item) {
             const int group = item / chunks;
-            task.first_token = int(int64_t(tokens) * group / groups);
-            task.num_tokens = int(int64_t(tokens) * (group + 1) / groups) - task.first_token;
+            task.first_token = begin_of(group);
+            task.num_tokens = begin_of(group + 1) - task.first_token;
             task.first_panel = item % chunks * chunk;
             task.num_panels = std::min(chunk, panels - task.first_panel);
             w.program.kernels().linear(task);

@@ -8,11 +8,17 @@ extern const Kernels avx512_kernels;
 
 namespace {
 
-// Unpacking a panel to bytes costs about as much as multiplying it with this many tokens.
-constexpr int fewest_tokens = 16;
+// Up to 8 tokens the vector units read the weights once. From then on unpacking a panel to bytes pays, at once where that is
+// cheap (linear_amx.h), later where it is not.
+template <class Panel>
+constexpr int fewest_tokens = Panel::k_family && has_minimum(Panel::scaling) ? 9 : 12;
+
+// The more tokens, the less the unpacking costs each; all processors with AMX have a second-level cache of 2 MiB.
+constexpr size_t group_bytes = size_t(1792) << 10;
 
 void linear(const LinearTask& task) {
-    const bool done = task.num_tokens >= fewest_tokens && with_quantised_type(task.type, false, [&]<TensorType T>() {
+    const bool done = with_quantised_type(task.type, false, [&]<TensorType T>() {
+        if (task.num_tokens < fewest_tokens<PanelOf<T>>) return false;
         if constexpr (PanelOf<T>::k_family)
             linear_amx_super<T>(task);
         else
@@ -28,7 +34,7 @@ Kernels make_amx_kernels() {
     Kernels kernels = avx512_kernels;
     kernels.name = "amx";
     kernels.linear = linear;
-    kernels.group_bytes = cached_group_bytes;
+    kernels.group_bytes = group_bytes;
     return kernels;
 }
 
