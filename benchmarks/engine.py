@@ -29,6 +29,7 @@ from typing import Protocol
 
 import numpy as np
 from engines import Setup
+from engines.candlewick import Candlewick as Model
 from engines.llama_cpp import LlamaCpp
 
 from candlewick.core.config import EngineConfig
@@ -152,21 +153,27 @@ def lockstep_throughput(side: LlamaCpp, num_streams: int) -> dict[str, float]:
     return {"tokens/s": num_streams * ANSWER / (time.perf_counter() - start)}
 
 
-def second_turn(contestant: Contestant, prompts: Prompts, history: int) -> dict[str, float]:
-    """The wait for a second turn, and how many times the cost of its new tokens that is: of as many without a history, and
-    of as many in the first turn."""
+def second_turn(
+    contestant: Contestant, prompts: Prompts, history: int, model: Model | None = None
+) -> dict[str, float]:
+    """The wait for a second turn, and how many times the cost of its new tokens that is: of as many without a
+    history, and what ``model`` takes to compute them behind theirs."""
     first = Reader(contestant, prompts.new(history), ANSWER)
     first.join()
     second = Reader(contestant, [*first.prompt_ids, *first.tokens, *prompts.new(QUESTION)], 1)
     second.join()
     alone = Reader(contestant, prompts.new(QUESTION), 1)
     alone.join()
-    return {
+    figures = {
         "first turn s": first.time_to_first_token,
         "second turn s": second.time_to_first_token,
         "x new tokens alone": second.time_to_first_token / alone.time_to_first_token,
-        "x in first turn": second.time_to_first_token / (first.time_to_first_token * QUESTION / history),
     }
+    if model is not None:
+        # The first answer's last token was drawn, and not computed.
+        cost = model.step_seconds(history + ANSWER - 1, QUESTION + 1)
+        figures["x new tokens"] = second.time_to_first_token / cost
+    return figures
 
 
 def short_behind_long(contestant: Contestant, prompts: Prompts, long: int) -> dict[str, float]:
@@ -265,6 +272,10 @@ def main() -> None:
     cases[f"second turn after {arguments.history}"] = {
         c.name: partial(second_turn, c, prompts, arguments.history) for c in contestants
     }
+    model = Model(Setup(arguments.model, arguments.history + ANSWER + 2 * QUESTION, 1, arguments.threads))
+    cases[f"second turn after {arguments.history}"][ours.name] = partial(
+        second_turn, ours, prompts, arguments.history, model
+    )
     cases[f"short behind {long}"] = {
         c.name: partial(short_behind_long, c, prompts, long) for c in contestants
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 
 import numpy as np
@@ -45,6 +46,11 @@ class Candlewick:
             self._step(table[None], 0, HISTORY)
         seconds = sum(self._step(tables, HISTORY + i, 1) for i in range(STEPS))
         return Work(num_streams * STEPS, seconds)
+
+    def step_seconds(self, position: int, num_tokens: int) -> float:
+        """What so many tokens behind ``position`` others of their sequence take, in one step."""
+        table = np.arange(-(-(position + num_tokens) // BLOCK_SIZE))[None]
+        return statistics.median(self._step(table, position, num_tokens) for _ in range(3))
 
     def _step(self, tables: np.ndarray, position: int, num_tokens: int) -> float:
         """Seconds of one step: ``num_tokens`` more of every sequence that has a row in ``tables``."""
