@@ -1,7 +1,7 @@
 // Products of a quantised matrix with many tokens on AMX tiles: 16 tokens x 16 rows x 64 k in one instruction.
 //
 // The integer sums are exact and the float steps are those of record_product.h, so the bits are the same too. A panel's
-// super-block is unpacked once to signed bytes and serves all tokens of the group:
+// super-block is unpacked once to bytes and serves all tokens of the group:
 //   K family: weight * scale of the sub-block as low + high * 2^shift, two planes of bytes. Scales without a sign are
 //             split, 3 bits and 3 bits, so that each plane is a product of bytes that fits a byte without a sign;
 //             those with a sign are multiplied whole, and the 14 bits of the product split
@@ -198,7 +198,8 @@ static void linear_amx_super(const LinearTask& task) {
         const uint8_t* record = task.panels + size_t(p) * task.panel_bytes;
         const uint8_t* input = task.input + size_t(task.first_token) * activation_record_bytes;
         unroll<4>([&]<int Quarter>() { bytes[0].template unpack_quarter<Quarter>(record); });
-        WaitingSums<Panel> before{sums[1], record, nullptr, nullptr, 0, true};
+        WaitingSums<Panel> before{sums[1],      record, reinterpret_cast<const SuperActivation*>(input),
+                                  task.scratch, 0,      true};
         for (int s = 0; s < super_blocks; ++s, record += Panel::record_bytes, input += stride) {
             const ScaledBytes<Panel>& own = bytes[s & 1];
             ScaledBytes<Panel>& next = bytes[(s + 1) & 1];
