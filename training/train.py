@@ -66,7 +66,8 @@ class Optimizers:
         for optimizer, rate in ((self.matrices, MATRIX_RATE), (self.others, VECTOR_RATE)):
             for group in optimizer.param_groups:
                 group["lr"] = rate * factor
-            optimizer.step()
+            with autocast():
+                optimizer.step()
             optimizer.zero_grad(set_to_none=True)
 
     def state(self) -> dict[str, Any]:
@@ -311,7 +312,13 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         meeting = Path(folder) / "meeting"
-        multiprocessing.spawn(work, (arguments, meeting), nprocs=arguments.workers)  # type: ignore[no-untyped-call]
+        workers = multiprocessing.spawn(  # type: ignore[no-untyped-call]
+            work, (arguments, meeting), nprocs=arguments.workers, join=False
+        )
+        # Whoever ends this process ends the run; each worker goes on to its checkpoint and leaves.
+        signal.signal(signal.SIGTERM, lambda *_: [process.terminate() for process in workers.processes])
+        while not workers.join():
+            pass
 
 
 if __name__ == "__main__":

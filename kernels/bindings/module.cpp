@@ -143,7 +143,7 @@ void check_step(const Program& program, const Step& step) {
                 "output row " + text(step.output_rows[i]) + " is not one of the tokens");
     for (int s = 0; s < step.num_sequences; ++s) {
         const int begin = step.query_starts[s], end = step.query_starts[s + 1];
-        require(begin < end, "sequence " + text(s) + " has no tokens");
+        require(begin < end && end <= step.num_tokens, "sequence " + text(s) + " has no tokens of the step");
         const int first = step.positions[begin];
         require(first >= 0 && int64_t(first) + (end - begin) <= int64_t(step.blocks_per_table) * block_size,
                 "positions of sequence " + text(s) + " lie outside its block table");

@@ -66,7 +66,7 @@ struct Quantize final : Operation {
 
 struct Linear final : Operation {
     static constexpr int max_group = 512;
-    static constexpr int whole_tiles = 32;    // of any kernel: groups of at least so many tokens end on a multiple
+    static constexpr int whole_tiles = most_tile_tokens;    // longer groups of tokens end on a multiple
 
     int in, out;
     Rows rows;

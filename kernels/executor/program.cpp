@@ -105,7 +105,7 @@ void Program::run(const Step& step) {
     auto work = [&](int index) {
         auto* scratch = reinterpret_cast<float*>(scratch_[size_t(index)].get());
         for (size_t i = 0; i < operations_.size(); ++i)
-            operations_[i]->run(Worker{*this, step, index, scratch, &progress_[i]});
+            operations_[i]->run(Worker{*this, step, scratch, &progress_[i]});
     };
     threads_->run(work);
 }

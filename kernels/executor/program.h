@@ -53,8 +53,7 @@ struct Progress {
 struct Worker {
     const Program& program;
     const Step& step;
-    int index;
-    float* scratch;                  // Program::scratch_floats() floats of this worker
+    float* scratch;                  // of this worker: the most that an operation wants
     Progress* progress;              // of this operation
 
     // Calls function(item) for a share of the items 0 … count - 1 and returns when all of them are done, by whomever.

@@ -17,10 +17,17 @@ constexpr uint32_t number_of(uint32_t gate) { return gate / next_run; }
 
 ThreadPool::ThreadPool(int num_threads) : num_threads_(num_threads) {
     threads_.reserve(size_t(num_threads - 1));
-    for (int worker = 1; worker < num_threads; ++worker) threads_.emplace_back([this, worker] { work(worker); });
+    try {
+        for (int worker = 1; worker < num_threads; ++worker) threads_.emplace_back([this, worker] { work(worker); });
+    } catch (...) {    // the system has no more threads
+        stop();
+        throw;
+    }
 }
 
-ThreadPool::~ThreadPool() {
+ThreadPool::~ThreadPool() { stop(); }
+
+void ThreadPool::stop() {
     stop_.store(true);
     gate_.fetch_add(next_run);
     gate_.notify_all();
@@ -32,7 +39,8 @@ void ThreadPool::run(Entry entry, void* argument) {
     entry_ = entry;
     argument_ = argument;
     left_.store(0, std::memory_order_relaxed);
-    gate_.store((number_of(gate_.load(std::memory_order_relaxed)) + 1) * next_run + open, std::memory_order_release);
+    // In one order with the look for sleepers in notify_all.
+    gate_.store((number_of(gate_.load(std::memory_order_relaxed)) + 1) * next_run + open, std::memory_order_seq_cst);
     gate_.notify_all();
     entry(argument, 0);
     const uint32_t came = gate_.fetch_and(~open, std::memory_order_acq_rel) & came_mask;
@@ -47,12 +55,12 @@ void ThreadPool::work(int worker) {
             pause_briefly();
             gate = gate_.load(std::memory_order_acquire);
         }
+        if (stop_.load()) return;
         if (number_of(gate) == seen) {
             gate_.wait(gate, std::memory_order_acquire);
             continue;
         }
         seen = number_of(gate);
-        if (stop_.load()) return;
         while (number_of(gate) == seen && (gate & open) &&
                !gate_.compare_exchange_weak(gate, gate + 1, std::memory_order_acq_rel, std::memory_order_acquire)) {
         }

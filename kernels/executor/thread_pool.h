@@ -1,7 +1,7 @@
 // Worker threads that run one step together: they spin between the operations of a step and sleep between steps.
 //
 // Nobody is waited for who has not come: a worker that finds no core in time misses the step, and the others do its work.
-// So a program that shares the machine is slowed down by what it does not get, and not by waiting for it.
+// Who loses its core on the way is waited for where it holds a piece of work, and once at the end of the step.
 #pragma once
 
 #include <atomic>
@@ -44,6 +44,7 @@ class ThreadPool {
 
     void run(Entry entry, void* argument);
     void work(int worker);
+    void stop();
 
     const int num_threads_;
     std::vector<std::thread> threads_;
@@ -58,7 +59,7 @@ class ThreadPool {
 // Spins until `is_done()`; lends its core where that takes so long that whoever it waits for may have none.
 template <class Condition>
 void spin_until(Condition&& is_done) {
-    constexpr int spins_before_yield = 4000;    // about 100 us
+    constexpr int spins_before_yield = 4000;    // about 100 us on x86
     for (int i = 0; !is_done(); ++i) {
         if (i < spins_before_yield)
             pause_briefly();

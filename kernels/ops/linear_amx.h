@@ -2,9 +2,10 @@
 //
 // The integer sums are exact and the float steps are those of record_product.h, so the bits are the same too. A panel's
 // super-block is unpacked once to bytes and serves all tokens of the group:
-//   K family: weight * scale of the sub-block as low + high * 2^shift, two planes of bytes. Scales without a sign are
-//             split, 3 bits and 3 bits, so that each plane is a product of bytes that fits a byte without a sign;
-//             those with a sign are multiplied whole, and the 14 bits of the product split
+//   K family: weight * scale of the sub-block as low + high * 2^shift, two planes of bytes. Scales of 6 bits without a
+//             sign are split, 3 bits and 3 bits, so that each plane is a product of bytes that fits a byte without a
+//             sign (of 4 bits they need no high plane); those with a sign are multiplied whole, and the 14 bits of the
+//             product split
 //   blocks of 32: the weight itself
 #pragma once
 
@@ -19,6 +20,10 @@
 namespace candlewick {
 
 constexpr int amx_tokens = most_tile_tokens;    // rows of a tile
+
+// What tiles are loaded from is in memory by here: compilers do not know that these instructions read it.
+inline void finish_stores() { asm volatile("" ::: "memory"); }
+
 constexpr int amx_tile_bytes = 16 * 64;
 
 struct alignas(64) TileConfig {
@@ -127,6 +132,7 @@ static inline __attribute__((always_inline)) void multiply_planes(const uint8_t*
     constexpr size_t stride = activation_record_bytes;
     constexpr size_t next = amx_tokens * stride;
     constexpr bool two_planes = needs_high_plane<Panel>;
+    finish_stores();
     _tile_zero(0);
     if constexpr (two_planes) _tile_zero(1);
     if constexpr (Tiles == 2) _tile_zero(2);
@@ -189,6 +195,7 @@ static void linear_amx_super(const LinearTask& task) {
     using S = Avx512;
     constexpr int pair = 2 * amx_tokens;
     const TileConfig config(64);
+    finish_stores();
     _tile_loadconfig(&config);
     ScaledBytes<Panel> bytes[2];             // of the super-block in work, and of the next
     alignas(64) int32_t sums[2][4 * 256];    // of the job in work, and of the one before
@@ -233,6 +240,7 @@ static void linear_amx_super(const LinearTask& task) {
 // Sums of four blocks of 32 for 16 tokens: [4][16 tokens][16 rows].
 static inline void multiply_blocks(const uint8_t* input, const int8_t* weights, int32_t* sums) {
     constexpr size_t stride = activation_record_bytes;
+    finish_stores();
     _tile_zero(0);
     _tile_zero(1);
     _tile_zero(2);
@@ -260,6 +268,7 @@ static void linear_amx_block(const LinearTask& task) {
     using Panel = PanelOf<Type>;
     using S = Avx512;
     const TileConfig config(32);
+    finish_stores();
     _tile_loadconfig(&config);
     alignas(64) int8_t weights[8 * 512];
     alignas(64) int32_t sums[4 * 256];

@@ -9,7 +9,7 @@
 namespace candlewick {
 
 constexpr int most_tile_tokens = 16;
-// Where every panel walks through all activations of a group of tokens, these stay in the second-level cache.
+// Float matrices: every panel walks through all activations of a group of tokens, which stay in the second-level cache.
 constexpr size_t cached_group_bytes = 640 << 10;
 constexpr int panels_per_block = 4;    // that meet a tile of tokens one after the other
 // How far ahead of the weights in use they are prefetched, in bytes, where there is one tile. Where there are several, the

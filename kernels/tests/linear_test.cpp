@@ -128,7 +128,7 @@ static void test_products(TensorType type, int rows, int columns, int tokens) {
 void test_linear() {
     for (TensorType type : types) {
         for (int tokens : {1, 2, 3, 5, 6, 7, 12, 17}) test_products(type, 37, 512, tokens);
-        for (int tokens : {33, 50}) test_products(type, 16, 768, tokens);
+        for (int tokens : {32, 33, 50, 64}) test_products(type, 16, 768, tokens);
         test_products(type, 1, 256, 4);
     }
     for (TensorType type : {TensorType::q4_0, TensorType::q8_0, TensorType::iq4_nl, TensorType::mxfp4})

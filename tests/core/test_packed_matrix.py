@@ -137,6 +137,17 @@ def test_same_bits_for_any_batch_threads_and_instruction_set(ggml_type):
             )
 
 
+@pytest.mark.parametrize(("ggml_type", "columns"), [(GgmlType.F32, 4096), (GgmlType.Q4_K, 28672)])
+def test_same_bits_where_tokens_meet_the_weights_in_groups(ggml_type, columns):
+    """So many activations of so many columns do not stay in a cache together."""
+    matrix = pack(ggml_type, random_tensor(ggml_type, 20, columns, seed=3), columns)
+    x = np.random.default_rng(9).standard_normal((100, columns), dtype=np.float32)
+    two = _kernels.ThreadPool(2)
+    for isa in ISAS:
+        alone = np.concatenate([matrix.multiply(x[i : i + 1], two, isa) for i in range(100)])
+        np.testing.assert_array_equal(matrix.multiply(x, two, isa), alone, err_msg=isa)
+
+
 @pytest.mark.parametrize("ggml_type", BLOCKS_OF_32, ids=lambda t: t.name)
 def test_same_bits_where_the_last_super_block_is_short(ggml_type):
     columns = 256 + 96
