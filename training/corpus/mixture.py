@@ -59,7 +59,7 @@ def mixed_chat(chance: Chance) -> Dialogue:
 WEIGHTS: tuple[tuple[Maker, float], ...] = (
     (smalltalk, 0.08),
     (candlewick_question, 0.18),
-    (arithmetic, 0.25),
+    (arithmetic, 0.40),
     (tool_choice, 0.06),
     (tool_answer, 0.03),
     (no_tool, 0.03),
