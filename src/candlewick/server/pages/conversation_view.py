@@ -92,7 +92,9 @@ class ConversationView:
         async with self._texts.lock:
             number = self._session.broadcaster.number
             await self._render_texts(number)
-            return number, [self._entry(entry) for entry in self._session.tree.path()]
+            # What came meanwhile is in the entries, but not in their texts: such an entry must not be kept.
+            is_whole = self._session.broadcaster.number == number
+            return number, [self._entry(entry, is_whole) for entry in self._session.tree.path()]
 
     async def patch(self, since: int | None) -> Patch:
         """What a page lacks that has seen the events up to ``since``; ``None``: everything."""
@@ -124,7 +126,7 @@ class ConversationView:
         else:
             render()
 
-    def _entry(self, entry: Entry) -> Node:
+    def _entry(self, entry: Entry, may_keep: bool) -> Node:
         siblings = self._session.tree.siblings(entry.id)
         if entry.state == "writing":
             return self._make_entry(entry, siblings)
@@ -132,7 +134,9 @@ class ConversationView:
         made_of = (entry.version, *siblings, *(part.version for part in entry.parts))
         known = self._texts.finished.get(entry.id)
         if known is None or known[0] != made_of:
-            known = self._texts.finished[entry.id] = made_of, self._make_entry(entry, siblings)
+            known = made_of, self._make_entry(entry, siblings)
+            if may_keep:
+                self._texts.finished[entry.id] = known
         return known[1]
 
     def _make_entry(self, entry: Entry, siblings: list[str]) -> Node:
