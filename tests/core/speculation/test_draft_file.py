@@ -139,7 +139,6 @@ def test_a_draft_model_with_other_padding_guesses_as_the_same_model(
     assert any(token_id >= 2048 for token_id, _ in answers[0]) == bool(model_more)
     stats = engine.stats()
     assert stats.accepted_draft_tokens > 0
-    assert len(guessed) >= stats.draft_tokens
     assert max(guessed) < min(2048 + model_more, 2048 + draft_more)
 
 
