@@ -90,11 +90,13 @@ class ConversationView:
     async def nodes(self) -> tuple[int, list[Node]]:
         """The shown branch, and the number of the event as of which it is."""
         async with self._texts.lock:
-            number = self._session.broadcaster.number
-            await self._render_texts(number)
-            # What came meanwhile is in the entries, but not in their texts: such an entry must not be kept.
-            is_whole = self._session.broadcaster.number == number
-            return number, [self._entry(entry, is_whole) for entry in self._session.tree.path()]
+            while True:
+                number = self._session.broadcaster.number
+                await self._render_texts(number)
+                # An answer may have ended meanwhile: what is finished must be shown, and kept, to its end.
+                is_current = self._session.broadcaster.number == number
+                if is_current or all(entry.state == "writing" for entry, *_ in self._unrendered()):
+                    return number, [self._entry(entry) for entry in self._session.tree.path()]
 
     async def patch(self, since: int | None) -> Patch:
         """What a page lacks that has seen the events up to ``since``; ``None``: everything."""
@@ -107,26 +109,29 @@ class ConversationView:
             _collect(node, since, patch)
         return patch
 
-    async def _render_texts(self, number: int) -> None:
-        work = []
+    def _unrendered(self) -> Iterator[tuple[Entry, StreamedMarkdown, str, bool]]:
+        """Texts of answers whose HTML is behind: the entry, the HTML, the text, and whether it grows."""
         for entry in self._session.tree.path():
             for part in entry.parts:
                 if isinstance(part, TextPart | ThinkingPart) and entry.role == "assistant":
                     text = self._texts.by_key.setdefault(f"{entry.id}.p{part.id}", StreamedMarkdown())
                     grows = entry.state == "writing" and part is entry.parts[-1]
                     if text.length != len(part.text) or text.grows != grows:
-                        work.append((text, part.text, grows))
+                        yield entry, text, part.text, grows
+
+    async def _render_texts(self, number: int) -> None:
+        work = list(self._unrendered())
 
         def render() -> None:
-            for text, source, grows in work:
+            for _, text, source, grows in work:
                 text.update(source, number, grows=grows)
 
-        if sum(len(source) - text.length for text, source, _ in work) > THREAD_CHARACTERS:
+        if sum(len(source) - text.length for _, text, source, _ in work) > THREAD_CHARACTERS:
             await asyncio.to_thread(render)
         else:
             render()
 
-    def _entry(self, entry: Entry, may_keep: bool) -> Node:
+    def _entry(self, entry: Entry) -> Node:
         siblings = self._session.tree.siblings(entry.id)
         if entry.state == "writing":
             return self._make_entry(entry, siblings)
@@ -134,9 +139,7 @@ class ConversationView:
         made_of = (entry.version, *siblings, *(part.version for part in entry.parts))
         known = self._texts.finished.get(entry.id)
         if known is None or known[0] != made_of:
-            known = made_of, self._make_entry(entry, siblings)
-            if may_keep:
-                self._texts.finished[entry.id] = known
+            known = self._texts.finished[entry.id] = made_of, self._make_entry(entry, siblings)
         return known[1]
 
     def _make_entry(self, entry: Entry, siblings: list[str]) -> Node:
