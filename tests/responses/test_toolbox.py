@@ -21,7 +21,7 @@ def tool(name: str, server: str | None = None) -> ExecutableTool:
     return ExecutableTool(definition=Tool(name=name), execute=nothing, server=server, own_name=name)
 
 
-def names(*server_tools: ExecutableTool, away: tuple[ExecutableTool, ...] = ()) -> list[str]:
+def names(*server_tools: ExecutableTool, away: tuple[str, ...] = ()) -> list[str]:
     return list(Toolbox.assemble([tool("own")], server_tools, [Tool(name="theirs")], away=away).executable)
 
 
@@ -35,7 +35,8 @@ def test_tools_of_servers_have_the_label_in_front_where_names_collide() -> None:
 
 
 def test_a_server_that_is_lost_leaves_the_names_of_the_others() -> None:
-    assert names(tool("read", "mail"), away=(tool("read", "files"),)) == ["own", "mail__read"]
+    both = (tool("read", "files"), tool("read", "mail"))
+    assert names(*both, away=("files",)) == ["own", "mail__read"]
     assert names(tool("read", "mail")) == ["own", "read"]
 
 

@@ -232,18 +232,20 @@ class _ConversationTools:
 
     def toolbox(self) -> Toolbox:
         """What can be called at present."""
-        present: list[ExecutableTool] = []
-        away: list[ExecutableTool] = []
-        for label, use in self._uses.items():
-            group = self._home[label]
-            for tool in group.tools(label):
-                if use.allowed_tools is None or tool.own_name in use.allowed_tools:
-                    needs_approval = tool.needs_approval or rule_for(use.approval, tool.own_name) == "always"
-                    (present if group.is_ready(label) else away).append(
-                        replace(tool, needs_approval=needs_approval)
-                    )
+        server_tools = [
+            replace(
+                tool, needs_approval=tool.needs_approval or rule_for(use.approval, tool.own_name) == "always"
+            )
+            for label, use in self._uses.items()
+            for tool in self._home[label].tools(label)
+            if use.allowed_tools is None or tool.own_name in use.allowed_tools
+        ]
         return Toolbox.assemble(
-            self._functions, present, self._client_tools, away=away, allowed=self._options.allowed_tools
+            self._functions,
+            server_tools,
+            self._client_tools,
+            away={label for label in self._uses if not self._home[label].is_ready(label)},
+            allowed=self._options.allowed_tools,
         )
 
     async def close(self) -> None:

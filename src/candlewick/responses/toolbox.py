@@ -29,13 +29,13 @@ class Toolbox:
         server_tools: Iterable[ExecutableTool],
         client_tools: Iterable[Tool],
         *,
-        away: Iterable[ExecutableTool] = (),
+        away: Collection[str] = (),
         allowed: Collection[str] | None = None,
     ) -> Toolbox:
         """Put together what a conversation may use.
 
-        Tools of servers whose name is also another's are called ``label__name``. ``away`` are the tools of servers that
-        are lost for now: they can't be called, but the others' names stay what they were.
+        Tools of servers whose name is also another's are called ``label__name``. ``away`` are the labels of servers
+        that are lost for now: their tools can't be called, but the others' names stay what they were.
 
         Raises:
             InvalidRequestError: two Python functions, or a function and a client's tool, share a name.
@@ -44,16 +44,19 @@ class Toolbox:
         _require_unique([*(tool.name for tool in functions), *(tool.name for tool in client_tools)])
         executable = {tool.name: tool for tool in functions}
         client = {tool.name: tool for tool in client_tools}
-        count = Counter([*client, *executable, *(tool.name for tool in (*server_tools, *away))])
+        count = Counter([*client, *executable, *(tool.name for tool in server_tools)])
         for tool in server_tools:
             wanted = tool.name if count[tool.name] == 1 else f"{tool.server}__{tool.name}"
             name, number = wanted, 2
             while name in executable or name in client:
                 name, number = f"{wanted}_{number}", number + 1
             executable[name] = tool if name == tool.name else tool.renamed(name)
-        if allowed is not None:
-            executable = {name: tool for name, tool in executable.items() if name in allowed}
-        return cls(executable, client)
+        usable = {
+            name: tool
+            for name, tool in executable.items()
+            if tool.server not in away and (allowed is None or name in allowed)
+        }
+        return cls(usable, client)
 
     def definitions(self) -> list[Tool]:
         """What the model is told."""

@@ -54,6 +54,7 @@ class MCPServers:
         return self._connections[label].tools
 
     def is_ready(self, label: str) -> bool:
+        """Whether a server is there now."""
         return self._connections[label].state.status == "ready"
 
     def add_listener(self, listener: Listener) -> Callable[[], None]:
