@@ -122,9 +122,8 @@ def kill_in_the_middle(servers: Servers, chance: random.Random, num_clients: int
 
 def check_all(servers: Servers, heard: list[Heard]) -> None:
     """Start again, and compare what is there with what was heard."""
-    fresh = httpx.Limits(
-        max_keepalive_connections=0
-    )  # one kept idle for 5 s may be closed as it is used again
+    # A connection kept idle for 5 s may be closed as it is used again.
+    fresh = httpx.Limits(max_keepalive_connections=0)
     with (
         servers.running() as address,
         httpx.Client(base_url=f"{address}/v1", timeout=120, limits=fresh) as http,

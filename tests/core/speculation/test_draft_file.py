@@ -19,6 +19,7 @@ from candlewick.core.model_source import resolve_model
 from candlewick.core.params import GenerationParams
 from candlewick.core.speculation.draft_file import require_same_vocabulary
 from candlewick.core.speculation.draft_model import DraftModel
+from candlewick.core.speculation.prompt_lookup import PromptLookup
 from candlewick.core.tokenizer.vocabulary import TOKENS_KEY, TYPES_KEY, TokenType
 from core.scripted_runner import ByteTokenizer, ScriptedRunner
 
@@ -114,14 +115,21 @@ def test_a_draft_model_with_other_padding_guesses_as_the_same_model(
 ) -> None:
     pytest.importorskip("candlewick._kernels", reason="the native module is not built")
     guessed: list[int] = []
+    found: list[int] = []  # what the text said before is guessed without a draft model
 
     def note(self: DraftModel, *args: Any) -> dict[Any, list[int]]:
         guesses = guess(self, *args)
         guessed.extend(token_id for each in guesses.values() for token_id in each)
         return guesses
 
-    guess = DraftModel.guess
+    def note_found(self: PromptLookup, most: int) -> list[int]:
+        guesses = look_up(self, most)
+        found.extend(guesses)
+        return guesses
+
+    guess, look_up = DraftModel.guess, PromptLookup.guess
     monkeypatch.setattr(DraftModel, "guess", note)
+    monkeypatch.setattr(PromptLookup, "guess", note_found)
     monkeypatch.setattr(DraftModel, "round_seconds", lambda self, num_sequences: 0.0)
     model = padded_builtin(tmp_path / "model.gguf", model_more, "Ġ")
     draft_model = padded_builtin(tmp_path / "draft.gguf", draft_more, "Ġ")
@@ -139,6 +147,7 @@ def test_a_draft_model_with_other_padding_guesses_as_the_same_model(
     assert any(token_id >= 2048 for token_id, _ in answers[0]) == bool(model_more)
     stats = engine.stats()
     assert stats.accepted_draft_tokens > 0
+    assert len(guessed) + len(found) >= stats.draft_tokens
     assert max(guessed) < min(2048 + model_more, 2048 + draft_more)
 
 
