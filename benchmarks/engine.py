@@ -269,13 +269,11 @@ def main() -> None:
         if batched is not None:
             sides["llama.cpp batched"] = partial(lockstep_throughput, batched, n)
         cases[f"{n} streams"] = sides
-    cases[f"second turn after {arguments.history}"] = {
-        c.name: partial(second_turn, c, prompts, arguments.history) for c in contestants
-    }
     model = Model(Setup(arguments.model, arguments.history + ANSWER + 2 * QUESTION, 1, arguments.threads))
-    cases[f"second turn after {arguments.history}"][ours.name] = partial(
-        second_turn, ours, prompts, arguments.history, model
-    )
+    cases[f"second turn after {arguments.history}"] = {
+        c.name: partial(second_turn, c, prompts, arguments.history, model if c is ours else None)
+        for c in contestants
+    }
     cases[f"short behind {long}"] = {
         c.name: partial(short_behind_long, c, prompts, long) for c in contestants
     }

@@ -50,12 +50,16 @@ def main() -> None:
     )
     parser.add_argument("model", type=Path)
     parser.add_argument("--neighbours", default="0,1,2")
-    parser.add_argument("--peer", default="llama.cpp", help="as in compare.py; 'none' for Candlewick alone")
+    parser.add_argument("--peer", default="llama.cpp", help="as in compare.py")
+    parser.add_argument("--alone", action="store_true", help="measure Candlewick only")
+    parser.add_argument(
+        "--no-repacking", action="store_true", help="llama.cpp with its weights as in the file"
+    )
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--threads", type=int, default=available_cores())
     arguments = parser.parse_args()
-    setup = Setup(arguments.model, PROMPT, 1, arguments.threads)
-    names = ["candlewick"] + ([] if arguments.peer == "none" else [arguments.peer])
+    setup = Setup(arguments.model, PROMPT, 1, arguments.threads, not arguments.no_repacking)
+    names = ["candlewick"] if arguments.alone else ["candlewick", arguments.peer]
     engines = [open_engine(name, setup) for name in names]
     for count in map(int, arguments.neighbours.split(",")):
         with busy_processes(count):
