@@ -37,6 +37,8 @@ class LlamaCpp:
         if not self._context:
             raise RuntimeError("llama.cpp can't make a context for these streams")
         self._batch = llama_cpp.llama_batch_init(most, 0, 1)
+        self._contexts = 0
+        """Streams whose context stands in the cache from an earlier measurement."""
 
     def prefill(self, num_tokens: int) -> Work:
         self.forget()
@@ -46,13 +48,19 @@ class LlamaCpp:
         return Work(num_tokens, seconds)
 
     def decode(self, num_streams: int) -> Work:
-        self.forget()
-        for stream in range(num_streams):
+        if not self._contexts:
+            self.forget()
+        memory = self._api.llama_get_memory(self._context)
+        for stream in range(self._contexts):  # idle streams would be looked at by every step
+            self._api.llama_memory_seq_rm(memory, stream, HISTORY if stream < num_streams else 0, -1)
+        for stream in range(self._contexts, num_streams):
             self.step([(stream, 0, HISTORY)])
+        self._contexts = num_streams
         seconds = sum(self.step([(s, HISTORY + i, 1) for s in range(num_streams)]) for i in range(STEPS))
         return Work(num_streams * STEPS, seconds)
 
     def forget(self) -> None:
+        self._contexts = 0
         self._api.llama_memory_clear(self._api.llama_get_memory(self._context), True)
 
     def step(self, parts: list[tuple[int, int, int]]) -> float:

@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 import jsonschema
+import numpy as np
 import pytest
 from random_answers import ByteVocabulary, random_answer
 
@@ -27,7 +28,9 @@ OPEN_THINK = ReasoningFormat("<think>", "</think>", starts_open=True)
 HERMES = TOOL_FORMATS["hermes"]
 
 
-def tool(name: str, properties: dict[str, Any], *required: str, strict: bool = False, **more: Any) -> Tool:
+def tool(
+    name: str, properties: dict[str, Any], *required: str, strict: bool | None = None, **more: Any
+) -> Tool:
     parameters = {"type": "object", "properties": properties, "required": list(required), **more}
     return Tool(name=name, parameters=parameters, strict=strict)
 
@@ -116,6 +119,27 @@ def constraint_for(
     return found
 
 
+def found_for(
+    tool_format: ToolFormat, vocabulary: ByteVocabulary, tools: list[Tool] | None = None, **given: Any
+) -> Constraint | None:
+    """What an answer is bound to by itself, where nothing was asked for."""
+    return answer_constraint(
+        vocabulary,  # type: ignore[arg-type]
+        tool_format=tool_format,
+        tools=TOOLS if tools is None else tools,
+        tool_choice=ToolChoice(),
+        **{"reasoning": None, "constraint": None, "max_thinking_tokens": None, **given},
+    )
+
+
+def allowed_first(constraint: Constraint, vocabulary: ByteVocabulary) -> set[int]:
+    """The tokens that an answer may begin with."""
+    mask = np.zeros(-(-vocabulary.vocab_size // 32), dtype=np.uint32)
+    vocabulary.compiler.compile(constraint).new_matcher().write_mask(mask)
+    bits = np.unpackbits(mask.view(np.uint8), bitorder="little")[: vocabulary.vocab_size]
+    return set(np.flatnonzero(bits).tolist())
+
+
 @pytest.mark.parametrize("with_tokens", [True, False], ids=["tokens", "spelled"])
 @pytest.mark.parametrize("name", TOOL_FORMATS)
 class TestEveryFormat:
@@ -157,6 +181,26 @@ class TestEveryFormat:
                 for call in calls_in(parse(answer, tool_format, vocabulary)):
                     check_call(call)
 
+    def test_calls_that_nobody_forces_keep_to_the_tools(self, name: str, with_tokens: bool):
+        tool_format = TOOL_FORMATS[name]
+        vocabulary = ByteVocabulary(markers_of(tool_format) if with_tokens else ())
+        constraint = found_for(tool_format, vocabulary)
+        begins = [vocabulary.id_of(marker) for marker in tool_format.markers]
+        if tool_format.addressing or tool_format.openers or not begins or None in begins:
+            assert constraint is None
+            return
+        assert constraint is not None
+        # Of several beginnings, those that a family's models write when they forget the proper one may be barred.
+        assert set(range(vocabulary.vocab_size)) - allowed_first(constraint, vocabulary) < set(begins)
+        num_calls = 0
+        for seed in range(12):
+            answer = random_answer(constraint, vocabulary, seed, most=300)
+            if answer is not None:
+                for call in calls_in(parse(answer, tool_format, vocabulary)):
+                    check_call(call)
+                    num_calls += 1
+        assert num_calls
+
     def test_an_answer_may_be_calls_or_the_form(self, name: str, with_tokens: bool):
         tool_format = TOOL_FORMATS[name]
         vocabulary = ByteVocabulary(markers_of(tool_format) if with_tokens else ())
@@ -170,6 +214,76 @@ class TestEveryFormat:
                 kinds.add("calls" if calls_in(events) else "text")
                 assert calls_in(events) or text_of(events) in ("yes", "no")
         assert kinds == {"calls", "text"}
+
+
+class TestCallsByThemselves:
+    """Calls that nobody forces are kept to the tools where that takes nothing from the rest of an answer."""
+
+    MARKERS = ("<think>", "</think>", "<tool_call>", "</tool_call>")
+
+    @pytest.mark.parametrize("reasoning", [None, THINK, OPEN_THINK], ids=["none", "closed", "open"])
+    def test_all_else_is_free_and_the_answer_may_end_at_any_time(self, reasoning: ReasoningFormat | None):
+        vocabulary = ByteVocabulary(self.MARKERS)
+        constraint = found_for(HERMES, vocabulary, reasoning=reasoning)
+        assert constraint is not None
+        assert allowed_first(constraint, vocabulary) == set(range(vocabulary.vocab_size))
+
+    def test_each_tool_says_whether_it_is_kept_to(self):
+        vocabulary = ByteVocabulary(self.MARKERS)
+        free = Tool(name="free", parameters={"type": "object", "properties": {"a": {}}}, strict=False)
+        assert found_for(HERMES, vocabulary, [free]) is None
+        constraint = found_for(HERMES, vocabulary, [free, NOW])
+        keys: set[str] = set()
+        for seed in range(60):
+            for call in calls_in(
+                parse(random_answer(constraint, vocabulary, seed) or [], HERMES, vocabulary)
+            ):  # type: ignore[arg-type]
+                assert call.name in ("free", "now")
+                keys |= set(json.loads(call.arguments)) if call.name == "free" else set()
+        assert keys - {"a"}
+
+    def test_a_schema_that_cant_be_followed_is_any_object(self):
+        vocabulary = ByteVocabulary(self.MARKERS)
+        odd = tool("odd", {"a": {"type": "array", "uniqueItems": True}}, "a")
+        constraint = found_for(HERMES, vocabulary, [odd])
+        assert constraint is not None
+        answers = [random_answer(constraint, vocabulary, seed) for seed in range(40)]
+        found = [call for a in answers if a for call in calls_in(parse(a, HERMES, vocabulary))]
+        assert found
+        assert {call.name for call in found} == {"odd"}
+
+    def test_a_tool_that_declares_nothing_takes_anything(self):
+        vocabulary = ByteVocabulary(self.MARKERS)
+        constraint = found_for(HERMES, vocabulary, [Tool(name="any", parameters={"type": "object"})])
+        assert constraint is not None
+        matcher = vocabulary.compiler.compile(constraint).new_matcher()
+        matcher.accept(vocabulary.markers["<tool_call>"])
+        for byte in b'\n{"name": "any", "arguments": {"x": 1}}\n':
+            matcher.accept(byte)
+
+    @pytest.mark.parametrize(
+        ("format_name", "odd"),
+        [
+            ("qwen3_coder", [tool("odd", {"a": {"type": "string", "pattern": "a+"}})]),
+            ("hermes", [tool(f"odd_{i}", {"a": {"description": "x" * 30_000}}) for i in range(10)]),
+        ],
+        ids=["a text with a pattern", "a grammar that is too long"],
+    )
+    def test_what_has_no_grammar_is_not_refused(self, format_name: str, odd: list[Tool]):
+        tool_format = TOOL_FORMATS[format_name]
+        vocabulary = ByteVocabulary(markers_of(tool_format))
+        assert found_for(tool_format, vocabulary, [NOW]) is not None
+        assert found_for(tool_format, vocabulary, [NOW, *odd]) is None
+
+    def test_without_llguidance_calls_come_as_the_model_writes_them(self, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setattr("candlewick.chat.answer_grammar.is_installed", lambda: False)
+        assert found_for(HERMES, ByteVocabulary(self.MARKERS)) is None
+
+    def test_the_limit_of_thinking_holds_as_well(self):
+        vocabulary = ByteVocabulary(self.MARKERS)
+        constraint = found_for(HERMES, vocabulary, reasoning=OPEN_THINK, max_thinking_tokens=0)
+        assert constraint is not None
+        assert allowed_first(constraint, vocabulary) == {vocabulary.markers["</think>"]}
 
 
 class TestThinking:

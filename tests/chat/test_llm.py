@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections.abc import Callable, Sequence
 
@@ -192,10 +193,21 @@ def test_length_stops_in_the_middle(ask):
 
 
 def test_a_cut_off_call_is_text_and_no_call(ask):
-    events = ask('<tool_call>{"name": "now"', tools=TOOLS, params=GenerationParams(max_tokens=15))
+    written = '<tool_call>\n{"name": "now"'
+    events = ask(written, tools=TOOLS, params=GenerationParams(max_tokens=16))
     answer = fold_events(events)
-    assert (answer.text, answer.tool_calls, answer.reason) == ('<tool_call>{"name": "now"', (), "length")
+    assert (answer.text, answer.tool_calls, answer.reason) == (written, (), "length")
     assert not any(isinstance(event, ToolCallEnd) for event in events)
+
+
+def test_a_call_is_one_of_an_offered_tool_whatever_the_model_writes(ask):
+    wanted = '<tool_call>\n{"name": "delete_everything", "arguments": {"sure": true}}\n</tool_call>'
+    function = {"name": "now", "parameters": {"type": "object", "properties": {}}}
+    (call,) = fold_events(ask(wanted, tools=[{"type": "function", "function": function}])).tool_calls
+    assert (call.name, json.loads(call.arguments)) == ("now", {})
+    function["strict"] = False
+    (call,) = fold_events(ask(wanted, tools=[{"type": "function", "function": function}])).tool_calls
+    assert (call.name, json.loads(call.arguments)) == ("delete_everything", {"sure": True})
 
 
 def test_log_probabilities_stand_with_the_text_of_their_tokens(ask):

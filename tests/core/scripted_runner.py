@@ -143,7 +143,7 @@ class ScriptedRunner:
             assert context == (*sampler.prompt_ids, *sampler.accepted), "the cache holds another text"
             token_id = self._next_token(context, sampler)
             if allowed is not None:
-                bits = np.unpackbits(allowed[i].view(np.uint8), bitorder="little")[:VOCAB_SIZE]
+                bits = np.unpackbits(allowed[i].view(np.uint8), bitorder="little")
                 token_ids = np.flatnonzero(bits)
                 if not len(token_ids):
                     samples.append(ValueError("every token is forbidden"))

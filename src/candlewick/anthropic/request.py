@@ -50,7 +50,7 @@ class ToolParam(_Part):
             name=self.name,
             description=self.description,
             parameters=self.input_schema,
-            strict=bool(self.strict),
+            strict=self.strict,
         )
 
 

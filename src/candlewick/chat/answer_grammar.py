@@ -17,6 +17,7 @@ from candlewick.chat.reasoning import ReasoningFormat
 from candlewick.chat.tool_parsers.tool_format import ToolFormat
 from candlewick.core.constraint import Constraint, regex_expression, text_expression
 from candlewick.core.errors import InvalidRequestError
+from candlewick.core.grammar import is_installed, require_followable
 
 _ANYTHING = "<[*]>*"
 
@@ -63,7 +64,7 @@ class ToolChoice:
 
 
 ANY_CALLS = ToolChoice()
-"""Calls as the model likes."""
+"""Calls when the model likes."""
 
 
 def answer_constraint(
@@ -78,6 +79,8 @@ def answer_constraint(
 ) -> Constraint | None:
     """What an answer must look like; ``None`` if anything may come.
 
+    Calls that nobody forces are kept to the tools on offer where that binds nothing else of the answer.
+
     Args:
         reasoning: the model's thinking markers, if it may think in this answer.
         tool_format: how it writes calls.
@@ -89,6 +92,11 @@ def answer_constraint(
     rules = GrammarRules(vocabulary)
     answer = _Answer(vocabulary, rules, tool_format)
     body = answer.body(tools, tool_choice, constraint)
+    if body is None and answer.can_guide(tools, tool_choice):
+        try:
+            return _guided(vocabulary, reasoning, tool_format, tools, tool_choice, max_thinking_tokens)
+        except InvalidRequestError:
+            pass  # nobody asked for it: calls come as the model writes them
     if body is None and max_thinking_tokens is None:
         return None
     if body is not None and answer.is_bare and reasoning is None:
@@ -97,6 +105,28 @@ def answer_constraint(
     if body is None and not thinking:
         return None  # the model does not think
     return rules.grammar(f"{thinking} {answer.unbound(reasoning) if body is None else body}")
+
+
+def _guided(
+    vocabulary: AnswerVocabulary,
+    reasoning: ReasoningFormat | None,
+    tool_format: ToolFormat,
+    tools: Sequence[Tool],
+    tool_choice: ToolChoice,
+    max_thinking_tokens: int | None,
+) -> Constraint:
+    """Any answer, but what begins as a call becomes one of an offered tool.
+
+    Raises:
+        InvalidRequestError: there is no such grammar, or it is too large.
+    """
+    rules = GrammarRules(vocabulary)
+    answer = _Answer(vocabulary, rules, tool_format)
+    body = answer.text_and_calls(tools, several=tool_choice.parallel)
+    thinking = answer.thinking(reasoning, max_thinking_tokens, is_bound=False)
+    whole = rules.grammar(f"{thinking} {body}")
+    require_followable(whole)
+    return whole
 
 
 class _Answer:
@@ -127,8 +157,19 @@ class _Answer:
             self.is_bare = not self._text_header
             return text
         if any(tool.strict for tool in callable_tools):
-            return self._text_and_calls(callable_tools, several=tool_choice.parallel)
+            return self.text_and_calls(callable_tools, several=tool_choice.parallel)
         return None
+
+    def can_guide(self, tools: Sequence[Tool], tool_choice: ToolChoice) -> bool:
+        """Whether calls that nobody forces can be kept to the tools: they begin with tokens of their own, so that
+        all other text stays as free as it was."""
+        return (
+            tool_choice.mode == "auto"
+            and any(tool.strict is None for tool in tools)
+            and self._format.addressing is None
+            and self._call_tokens() is not None
+            and is_installed()
+        )
 
     def thinking(self, reasoning: ReasoningFormat | None, most: int | None, *, is_bound: bool) -> str:
         """What may stand before the body."""
@@ -183,15 +224,21 @@ class _Answer:
             self._format.syntaxes, tools, self._rules, several=several, is_strict=is_strict
         )
 
-    def _text_and_calls(self, tools: Sequence[Tool], *, several: bool) -> str:
+    def text_and_calls(self, tools: Sequence[Tool], *, several: bool) -> str:
         """Text as it comes, and calls that follow their schemas."""
         calls = self._calls(tools, several=several, is_strict=False)
-        ids = [self._vocabulary.id_of(marker) for marker in self._format.markers]
-        if ids and None not in ids and not self._format.openers:
-            free = f"<[^{','.join(str(i) for i in sorted(i for i in ids if i is not None))}]>*"
+        ids = self._call_tokens()
+        if ids is not None:
+            free = f"<[^{','.join(map(str, ids))}]>*"
             return f"{free} ({calls} {free})*" if several else f"{free} ({calls})?"
         # Calls have no token of their own to be known by: what begins as one must be one.
         return f"({self._space} {calls} | {self._text_header} {self._rules.terminal(self._no_call())})"
+
+    def _call_tokens(self) -> list[int] | None:
+        """The tokens that calls begin with; ``None`` if some begin without one of their own."""
+        ids = {self._vocabulary.id_of(marker) for marker in self._format.markers}
+        known = sorted(token_id for token_id in ids if token_id is not None)
+        return known if ids and len(known) == len(ids) and not self._format.openers else None
 
     def _no_call(self) -> str:
         """Text that its reader does not take for a call."""

@@ -94,8 +94,8 @@ def calls_expression(
     """Calls of these tools, one or, if ``several``, any number.
 
     Args:
-        is_strict: whether the arguments of every tool must follow its schema; else those of strict tools must, and
-            others are any object.
+        is_strict: whether the arguments of every tool must follow its schema; else each tool says so itself
+            (:attr:`Tool.strict`), and where they need not, they are any object.
 
     Raises:
         InvalidRequestError: a tool's name or arguments can't be written so; ``parameter`` names the tool.
@@ -107,14 +107,13 @@ def calls_expression(
 def _calls(
     syntax: CallSyntax, tools: Sequence[Tool], rules: GrammarRules, *, several: bool, is_strict: bool
 ) -> str:
-    call = rules.rule(_either([_call(syntax, tool, rules, is_strict or tool.strict) for tool in tools]))
+    call = rules.rule(_either([_call(syntax, tool, rules, is_strict) for tool in tools]))
     more = f"({rules.marked(syntax.between)} {call})*" if several and syntax.between is not None else ""
     return rules.rule(" ".join([rules.marked(syntax.begin), call, more, rules.marked(syntax.end)]))
 
 
 def _call(syntax: CallSyntax, tool: Tool, rules: GrammarRules, is_strict: bool) -> str:
-    schema = _object_schema(tool) if is_strict else {"type": "object"}
-    _require_followable(schema, tool)
+    schema = _arguments_schema(tool, must_follow=is_strict or bool(tool.strict) or syntax.arguments != "json")
     if syntax.arguments == "json":
         arguments = rules.part(Constraint.json_schema(schema))
     elif syntax.arguments == "text":
@@ -128,9 +127,22 @@ def _call(syntax: CallSyntax, tool: Tool, rules: GrammarRules, is_strict: bool) 
     return _filled(syntax.call, rules, {"$name": _name_in(syntax.call, tool.name), "$arguments": arguments})
 
 
-def _object_schema(tool: Tool) -> dict[str, Any]:
-    # An argument that no schema speaks of means nothing to the function.
-    return {"type": "object", "additionalProperties": False, **tool.parameters}
+def _arguments_schema(tool: Tool, *, must_follow: bool) -> dict[str, Any]:
+    """What the arguments follow: the tool's schema, or any object where it need not or can't be followed."""
+    # An argument that no schema speaks of means nothing to the function; where a schema names none at all, any may do.
+    is_closed = must_follow or "properties" in tool.parameters
+    closed = {"additionalProperties": False} if is_closed else {}
+    schema = {"type": "object", **closed, **tool.parameters}
+    if must_follow:
+        _require_followable(schema, tool)
+        return schema
+    if tool.strict is None:
+        try:
+            _require_followable(schema, tool)
+            return schema
+        except InvalidRequestError:
+            pass
+    return {"type": "object"}
 
 
 def _filled(template: str, rules: GrammarRules, values: Mapping[str, str]) -> str:

@@ -185,7 +185,8 @@ class LLM(_Model):
             template_variables: further variables for the chat template, plain JSON values.
             transcript: the tokens of an earlier turn of the conversation, to go on from.
             tool_choice: ``auto``; ``none``: no call; ``required``: at least one; or the name of the tool to call.
-                Calls that are forced follow their tool's schema, and so do those of strict tools.
+                Calls that are forced follow their tool's schema, and so do those of strict tools; others where that
+                can be had (:attr:`Tool.strict`).
             parallel_tool_calls: whether there may be several calls.
             constraint: the form of the answer's text; the same as ``params.constraint``, so give one of them.
                 Thinking comes first; if there are tools, an answer may be calls instead.

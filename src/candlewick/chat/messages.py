@@ -69,7 +69,9 @@ class Tool:
     name: str
     description: str | None = None
     parameters: Mapping[str, Any] = field(default_factory=lambda: {"type": "object", "properties": {}})
-    strict: bool = False
+    strict: bool | None = None
+    """Whether arguments follow the schema: guaranteed, or the request is refused (``True``); where that can be had
+    (``None``); not at all, as the model writes them (``False``)."""
 
     @property
     def properties(self) -> Mapping[str, Any]:
@@ -253,7 +255,7 @@ def _parse_tool(value: object, where: str) -> Tool:
         name=name,
         description=_optional_text(function.get("description"), f"{where}.function.description"),
         parameters=parameters,
-        strict=bool(strict),
+        strict=strict,
     )
 
 

@@ -13,7 +13,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as ReadableSet
 from concurrent.futures import Future
-from functools import lru_cache
+from functools import cache, lru_cache
+from importlib.util import find_spec
 from types import ModuleType
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -153,6 +154,12 @@ def require_followable(constraint: Constraint) -> None:
     )
     if is_wrong:
         raise _refusal(constraint, messages[0])
+
+
+@cache
+def is_installed() -> bool:
+    """Whether there is what compiles constraints: llguidance, which comes with an extra."""
+    return find_spec("llguidance") is not None
 
 
 def _llguidance() -> ModuleType:

@@ -129,7 +129,7 @@ def function_echo(tool: Tool) -> dict[str, Any]:
         "name": tool.name,
         "description": tool.description,
         "parameters": dict(tool.parameters),
-        "strict": tool.strict,
+        "strict": bool(tool.strict),
     }
 
 
