@@ -11,7 +11,7 @@ A batch depends on its seed and part alone, so a resumed run sees what an unbrok
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -29,24 +29,20 @@ PROMPT_SHARE = 0.02
 """Of the prompt's tokens one in fifty is learned, of the answer's each. A little of it teaches the language and copying
 sooner; much of it is noise, since nobody can know what a user says next."""
 TOKENS_PER_BATCH = 4096
-ROW_LENGTHS: tuple[tuple[int, float], ...] = (
-    (128, 0.12),
-    (256, 0.14),
-    (512, 0.52),
-    (1024, 0.20),
-    (2048, 0.02),
-)
-"""Lengths of rows and their shares of the batches. A row's length decides what attention costs, so it is no longer
-than its dialogues need. With these shares the learned tokens are spread roughly as the mixture spreads them: short
-dialogues also fill the gaps of long rows."""
+GROUP = 16
+"""Steps whose batches are made together, so that nearly every dialogue finds a row to stand in: making one takes about
+as long as learning from it if most are thrown away."""
+ROW_LENGTH, LONG_ROW_LENGTH = 1024, 2048
+LONG_STEPS = 2
+"""Steps of a group with long rows: as many as the dialogues need that don't fit into the others."""
+FILL = 0.97
+"""Share of a group's places for which dialogues are made; with more, those that fit nowhere are the short ones."""
 DRILL_LENGTH = 256
 """Tokens of a row of drills."""
 FIRST_TEXT_TOKEN = len(CONTROL) + len(MARKERS)
 """The tokens before it structure a dialogue."""
 HEADER_TOKENS = 3
 """Tokens of ``ANSWER_HEADER``: the marker, the role, the newline."""
-_PATIENCE = 4
-"""Dialogues that fit nowhere before shorter ones fill the gaps; three times as many, and the batch is full."""
 
 
 @dataclass
@@ -146,10 +142,22 @@ def encode_family(family: Sequence[Dialogue], tokenizer: Tokenizer) -> Encoded:
     return result
 
 
-def pack(source: Iterator[Encoded], row_length: int, shorter: int, chance: Chance) -> Batch:
-    """Fill ``TOKENS_PER_BATCH / row_length`` rows from ``source``, first fit: at first with dialogues longer
-    than ``shorter``, and when no more of them find room, the gaps with any."""
-    shape = (TOKENS_PER_BATCH // row_length, row_length)
+def pack(items: Sequence[Encoded], row_lengths: Sequence[int]) -> list[list[Encoded]]:
+    """What stands in each row: first fit, the longest first. What fits nowhere is left out."""
+    rows: list[list[Encoded]] = [[] for _ in row_lengths]
+    room = list(row_lengths)
+    for item in sorted(items, key=lambda item: len(item.ids), reverse=True):
+        size = len(item.ids)
+        row = next((row for row, free in enumerate(room) if size <= free), None)
+        if row is not None:
+            rows[row].append(item)
+            room[row] -= size
+    return rows
+
+
+def lay_out(rows: Sequence[Sequence[Encoded]], row_length: int, chance: Chance) -> Batch:
+    """One batch of these rows."""
+    shape = (len(rows), row_length)
     batch = Batch(
         ids=torch.zeros(shape, dtype=torch.int64),
         document=torch.full(shape, -1),
@@ -158,24 +166,14 @@ def pack(source: Iterator[Encoded], row_length: int, shorter: int, chance: Chanc
         limits=torch.zeros(shape, dtype=torch.int64),
         learned=torch.zeros(shape, dtype=torch.bool),
     )
-    used = [0] * shape[0]
-    missed = 0
-    for number, item in enumerate(source):
-        size = len(item.ids)
-        if size > row_length or (missed < _PATIENCE and size <= shorter):
-            continue
-        row = next((row for row in range(shape[0]) if used[row] + size <= row_length), None)
-        if row is None:
-            missed += 1
-            if missed == 3 * _PATIENCE:
-                break
-            continue
-        place = slice(used[row], used[row] + size)
-        used[row] += size
-        batch.document[row, place] = number
-        for name in ("ids", "positions", "branch", "limits"):
-            getattr(batch, name)[row, place] = torch.tensor(getattr(item, name))
-        batch.learned[row, place] = torch.tensor([chance.chance(share) for share in item.shares])
+    for row, items in enumerate(rows):
+        used = 0
+        for number, item in enumerate(items):
+            place = slice(used, used := used + len(item.ids))
+            batch.document[row, place] = number
+            for name in ("ids", "positions", "branch", "limits"):
+                getattr(batch, name)[row, place] = torch.tensor(getattr(item, name))
+            batch.learned[row, place] = torch.tensor([chance.chance(share) for share in item.shares])
     return batch
 
 
@@ -195,19 +193,32 @@ def drills(chance: Chance, tokenizer: Tokenizer) -> Batch:
     )
 
 
-def make_batch(seed: int, part: int, tokenizer: Tokenizer, drill_share: float = 0.0) -> Batch:
-    """A part of the step that has this seed, from the training split; all parts have rows of one length, so that none
-    takes longer than the others. ``drill_share`` of the steps are drills."""
+def make_batches(seed: int, part: int, tokenizer: Tokenizer, drill_share: float = 0.0) -> list[Batch]:
+    """A part of each of the :data:`GROUP` steps of the group that has this seed, from the training split; in every step
+    all parts have rows of one length, so that none takes longer than the others. ``drill_share`` of the steps are
+    drills."""
     shared, chance = Chance(seed), Chance((seed << 8) + part)
-    if shared.chance(drill_share):
-        return drills(chance, tokenizer)
-    lengths = [0] + [length for length, _ in ROW_LENGTHS]
-    shares = [share for _, share in ROW_LENGTHS]
-    index = shared.random.choices(range(1, len(lengths)), shares)[0]
-
-    def endless() -> Iterator[Encoded]:
-        while True:
-            together = lesson(chance)
-            yield encode_family(together, tokenizer) if len(together) > 1 else encode(*together, tokenizer)
-
-    return pack(endless(), lengths[index], lengths[index - 1], chance)
+    lengths = [0 if shared.chance(drill_share) else ROW_LENGTH for _ in range(GROUP)]
+    texts = [step for step, length in enumerate(lengths) if length]
+    for step in shared.some(texts, min(LONG_STEPS, len(texts))):
+        lengths[step] = LONG_ROW_LENGTH
+    row_lengths = [length for length in lengths if length for _ in range(TOKENS_PER_BATCH // length)]
+    items: list[Encoded] = []
+    places = 0
+    while places < FILL * sum(row_lengths):
+        together = lesson(chance)
+        item = encode_family(together, tokenizer) if len(together) > 1 else encode(*together, tokenizer)
+        if len(item.ids) <= LONG_ROW_LENGTH:
+            items.append(item)
+            places += len(item.ids)
+    order = list(range(len(row_lengths)))
+    chance.random.shuffle(order)  # those that are filled first get the longest dialogues
+    order.sort(key=row_lengths.__getitem__)  # long rows take what fits nowhere else
+    packed = dict(zip(order, pack(items, [row_lengths[row] for row in order]), strict=True))
+    rows = iter([packed[row] for row in range(len(row_lengths))])
+    return [
+        lay_out([next(rows) for _ in range(TOKENS_PER_BATCH // length)], length, chance)
+        if length
+        else drills(chance, tokenizer)
+        for length in lengths
+    ]

@@ -34,7 +34,7 @@ from corpus.tools import tool_family
 from export import write_gguf
 from model import ModelShape, TinyModel, causal_mask
 from muon import Muon
-from packing import drills, encode, encode_family, make_batch
+from packing import GROUP, TOKENS_PER_BATCH, drills, encode, encode_family, lay_out, make_batches, pack
 from weights_file import tensor_name
 
 SMALL = ModelShape(vocab_size=2048, hidden=64, layers=5, heads=4, kv_heads=2, feed_forward=96, context=64)
@@ -98,9 +98,7 @@ def test_packed_trunks_and_branches_are_what_they_are_alone() -> None:
     torch.manual_seed(0)
     model = TinyModel(ModelShape(hidden=64, layers=4, heads=2, kv_heads=1, feed_forward=64))
     tokenizer = text_tokens.load()
-    batch = next(
-        batch for batch in (make_batch(seed, 0, tokenizer) for seed in range(50)) if batch.branch[0].max() > 2
-    )
+    batch = next(batch for batch in make_batches(0, 0, tokenizer) if batch.branch[0].max() > 2)
     with torch.no_grad():
         packed = model(batch.ids[:1], batch.mask()[:1], batch.positions[:1])[0]
     ids, document, branch = batch.ids[0], batch.document[0], batch.branch[0]
@@ -251,13 +249,38 @@ def test_splits_share_no_question_about_candlewick() -> None:
     assert len(TOPICS) >= 60
 
 
-def test_same_seed_same_batch() -> None:
+def test_same_seed_same_batches() -> None:
     tokenizer = text_tokens.load()
-    assert torch.equal(make_batch(9, 0, tokenizer).ids, make_batch(9, 0, tokenizer).ids)
-    first, second = make_batch(9, 0, tokenizer).ids, make_batch(9, 1, tokenizer).ids
-    assert first.shape == second.shape
-    assert not torch.equal(first, second)
-    assert not torch.equal(first, make_batch(10, 0, tokenizer).ids)
+    first, again = make_batches(9, 0, tokenizer), make_batches(9, 0, tokenizer)
+    assert len(first) == GROUP
+    assert all(torch.equal(one.ids, other.ids) for one, other in zip(first, again, strict=True))
+    second = make_batches(9, 1, tokenizer)
+    assert [batch.ids.shape for batch in second] == [batch.ids.shape for batch in first]
+    for other in (second[0], make_batches(10, 0, tokenizer)[0]):
+        assert other.ids.shape != first[0].ids.shape or not torch.equal(other.ids, first[0].ids)
+
+
+def test_dialogues_find_a_row_and_none_is_cut() -> None:
+    tokenizer = text_tokens.load()
+    chance = Chance(2)
+    items = [encode(dialogue(chance), tokenizer) for _ in range(40)]
+    rows = pack(items, [1024] * 5 + [2048])
+    assert all(sum(len(item.ids) for item in row) <= 1024 for row in rows[:5])
+    placed = [item for row in rows for item in row]
+    assert len({id(item) for item in placed}) == len(placed)
+    assert {id(item) for item in items if len(item.ids) <= 500} <= {id(item) for item in placed}
+    batch = lay_out(rows[:5], 1024, chance)
+    for row, own in enumerate(rows[:5]):
+        for number, item in enumerate(own):
+            places = batch.document[row] == number
+            assert batch.ids[row][places].tolist() == item.ids
+            assert batch.positions[row][places].tolist() == item.positions
+
+    batches = make_batches(3, 0, tokenizer)
+    assert sum(int((batch.document >= 0).sum()) for batch in batches) > 0.9 * GROUP * TOKENS_PER_BATCH
+
+
+def test_a_split_belongs_to_text_and_not_to_its_punctuation() -> None:
     assert is_held_out("Hi") == is_held_out("hi!")
 
 
@@ -288,7 +311,7 @@ def test_gguf_holds_the_model(tmp_path: Path) -> None:
 def test_a_resumed_run_goes_on_as_an_unbroken_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train, "RUNS", tmp_path)
     tokenizer = text_tokens.load()
-    batches = [make_batch(seed, 0, tokenizer) for seed in (1, 2)]
+    batches = make_batches(1, 0, tokenizer)[:2]
     unbroken = train.Run("unbroken", seed=3)
     losses = [unbroken.learn(batch, 1.0, train.ALONE)[0] for batch in batches]
     broken = train.Run("broken", seed=3)
@@ -302,13 +325,13 @@ def test_a_resumed_run_goes_on_as_an_unbroken_one(tmp_path: Path, monkeypatch: p
         torch.testing.assert_close(ours, theirs, rtol=1e-2, atol=1e-3)
 
 
-def _gradients_of(rank: int, folder: Path, seeds: tuple[int, int]) -> None:
+def _gradients_of(rank: int, folder: Path) -> None:
     """One of two workers: a step on its own batch, and the weights after it."""
     torch.set_num_threads(1)
     train.RUNS = folder
     workers = train.Workers.meet(2, rank, folder / "meeting")
     run = train.Run(f"worker{rank}", seed=3)
-    batch = make_batch(seeds[rank], 0, text_tokens.load())
+    batch = make_batches(1, rank, text_tokens.load())[0]
     run.learn(batch, 1.0, workers)
     assert workers.agree(float(rank)) == 0.0
     torch.save(run.model.state_dict(), folder / f"after{rank}.pt")
@@ -316,7 +339,7 @@ def _gradients_of(rank: int, folder: Path, seeds: tuple[int, int]) -> None:
 
 def test_workers_have_the_same_weights_after_a_step_on_batches_of_their_own(tmp_path: Path) -> None:
     spawn = torch.multiprocessing.get_context("spawn")
-    together = [spawn.Process(target=_gradients_of, args=(rank, tmp_path, (4, 5))) for rank in (0, 1)]
+    together = [spawn.Process(target=_gradients_of, args=(rank, tmp_path)) for rank in (0, 1)]
     for process in together:
         process.start()
     for process in together:

@@ -20,7 +20,7 @@ import os
 import signal
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from multiprocessing import get_context
@@ -37,7 +37,7 @@ from corpus.chance import Chance
 from corpus.mixture import dialogue
 from model import ModelShape, TinyModel, causal_mask
 from muon import Muon
-from packing import Batch, encode, make_batch
+from packing import GROUP, Batch, encode, make_batches
 from weights_file import read_weights
 
 RUNS = Path(__file__).with_name("runs")
@@ -186,10 +186,10 @@ def _tokenizer() -> Tokenizer:
     return text_tokens.load()
 
 
-def step_batch(seed: int, step: int, worker: int, drill_share: float) -> Batch:
-    """What a worker learns from in a step: a function of these numbers, made in a process of its own."""
+def group_batches(seed: int, group: int, worker: int, drill_share: float) -> list[Batch]:
+    """What a worker learns from in a group of steps: a function of these numbers, made in a process of its own."""
     torch.set_num_threads(1)
-    return make_batch((seed << 40) + step, worker, _tokenizer(), drill_share)
+    return make_batches((seed << 40) + group, worker, _tokenizer(), drill_share)
 
 
 @dataclass(frozen=True)
@@ -257,11 +257,18 @@ def train(
             run.save()
 
     with ProcessPoolExecutor(1, get_context("spawn")) as background:
-        upcoming = background.submit(step_batch, run.seed, run.step, workers.rank, drill_share)
+
+        def begin(group: int) -> Future[list[Batch]]:
+            return background.submit(group_batches, run.seed, group, workers.rank, drill_share)
+
+        upcoming = begin(run.step // GROUP)
+        batches: list[Batch] = []
         try:
             while (progress := workers.agree((time.monotonic() - started) / 60 / minutes)) < 1:
-                batch = upcoming.result()
-                upcoming = background.submit(step_batch, run.seed, run.step + 1, workers.rank, drill_share)
+                if not batches:
+                    batches = upcoming.result()[run.step % GROUP :]
+                    upcoming = begin(run.step // GROUP + 1)
+                batch = batches.pop(0)
                 loss, norm = run.learn(batch, rate(progress), workers)
                 recent.append(loss)
                 if run.step % 20 == 0 and workers.rank == 0:
