@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import multiprocessing
 import os
@@ -287,6 +288,39 @@ def test_the_program_ends_cleanly_whatever_was_left_open(ending: str, status: in
     assert finished.returncode == status, finished.stderr
     assert finished.stdout == "closed\n"
     assert "KeyboardInterrupt" in finished.stderr if status == -2 else not finished.stderr
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork here")
+def test_a_generation_begun_before_a_fork_is_not_waited_for_in_the_child() -> None:
+    gate = Gate()
+    with new_engine(ScriptedRunner(before_execute=gate)) as engine:
+        generation = engine.submit([1], PARAMS)
+        assert gate.reached.wait(20)
+        receiver, sender = multiprocessing.get_context("fork").Pipe(duplex=False)
+
+        def child() -> None:
+            async def read_next() -> None:
+                await anext(generation)
+
+            for read in (lambda: next(generation), lambda: asyncio.run(read_next()), generation.result):
+                try:
+                    read()
+                except EngineClosed as error:
+                    sender.send(str(error))
+
+        process = multiprocessing.get_context("fork").Process(target=child)
+        with generation._stream._lock:
+            process.start()
+        is_told = [
+            receiver.poll(20) and "create an engine in each process" in receiver.recv() for _ in range(3)
+        ]
+        if not all(is_told):
+            process.kill()
+        process.join(20)
+        gate.opened.set()
+        assert all(is_told), "the child waits for a thread that it has not got"
+        assert process.exitcode == 0
+        assert list(generation.result()[0].token_ids) == direct([1], PARAMS)
 
 
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork here")

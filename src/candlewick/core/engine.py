@@ -59,7 +59,7 @@ class InferenceEngine:
     in one process work side by side.
 
     An engine lives in the process that made it: after ``fork`` the child must make its own (``submit`` says
-    so), under ``spawn`` each process does so anyway.
+    so, and so do generations begun before), under ``spawn`` each process does so anyway.
 
     Args:
         runner: the model; the engine owns it from here on and closes it in the end.
@@ -171,7 +171,8 @@ class InferenceEngine:
             grammar=self._grammar(params, prompt[-1]),
         )
         self._thread.submit(request)
-        return Generation(request.stream, partial(self._thread.cancel, request), self)
+        cancel = partial(self._thread.cancel, request)
+        return Generation(request.stream, cancel, self._thread.require_own_process, self)
 
     def submit_embedding(
         self, prompts: Sequence[Sequence[int]], *, pooling: Pooling | None = None, normalize: bool = True

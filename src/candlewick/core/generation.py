@@ -60,13 +60,21 @@ class Generation:
 
     Raises, whichever way it is read:
         EngineOverloaded: the request waited for more than ``max_queue_seconds``.
-        EngineClosed: the engine was closed meanwhile.
+        EngineClosed: the engine was closed meanwhile, or this is a forked child of its process, where no thread fills
+            the stream.
         EngineFailed: a step failed for good, or what belongs to this request alone did.
     """
 
-    def __init__(self, stream: OutputStream, cancel: Callable[[], None], engine: object) -> None:
+    def __init__(
+        self,
+        stream: OutputStream,
+        cancel: Callable[[], None],
+        require_own_process: Callable[[], None],
+        engine: object,
+    ) -> None:
         self._stream = stream
         self._cancel = cancel
+        self._require_own_process = require_own_process
         self._engine = engine  # an engine that somebody still reads from must not be collected
 
     def cancel(self) -> None:
@@ -96,10 +104,7 @@ class Generation:
 
     def __next__(self) -> Output:
         while True:
-            try:
-                output = self._stream.pop()
-            except EndOfStreamError:
-                raise StopIteration from None
+            output = self._pop(StopIteration)
             if output is not None:
                 return output
             # A bare lock: an event is several of them and wakes its reader in as many steps.
@@ -113,10 +118,7 @@ class Generation:
 
     async def __anext__(self) -> Output:
         while True:
-            try:
-                output = self._stream.pop()
-            except EndOfStreamError:
-                raise StopAsyncIteration from None
+            output = self._pop(StopAsyncIteration)
             if output is not None:
                 return output
             future = asyncio.get_running_loop().create_future()
@@ -128,6 +130,13 @@ class Generation:
                 # for.
                 self._cancel()
                 raise
+
+    def _pop(self, end: type[StopIteration | StopAsyncIteration]) -> Output | None:
+        self._require_own_process()
+        try:
+            return self._stream.pop()
+        except EndOfStreamError:
+            raise end from None
 
     def __enter__(self) -> Self:
         return self
