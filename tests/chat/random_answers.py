@@ -53,7 +53,8 @@ def random_answer(
         if len(tokens) == most:
             return None
         matcher.write_mask(mask)
-        allowed = np.flatnonzero(np.unpackbits(mask.view(np.uint8), bitorder="little")).tolist()
+        bits = np.unpackbits(mask.view(np.uint8), bitorder="little")[: vocabulary.vocab_size]
+        allowed = np.flatnonzero(bits).tolist()
         ending = [token_id for token_id in allowed if token_id >= EOS or chr(token_id) in '"<})]']
         token_id = source.choice(ending if ending and source.random() < 0.4 else allowed)
         if token_id == EOS:

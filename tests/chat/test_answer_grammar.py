@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from typing import Any
 
 import jsonschema
@@ -133,9 +134,10 @@ def found_for(
 
 
 def allowed_first(constraint: Constraint, vocabulary: ByteVocabulary) -> set[int]:
-    """The tokens that an answer may begin with."""
+    """The tokens that an answer may begin with by the grammar, which is looked at from the first one on."""
     mask = np.zeros(-(-vocabulary.vocab_size // 32), dtype=np.uint32)
-    vocabulary.compiler.compile(constraint).new_matcher().write_mask(mask)
+    awake = replace(constraint, wakes_at=frozenset())
+    vocabulary.compiler.compile(awake).new_matcher().write_mask(mask)
     bits = np.unpackbits(mask.view(np.uint8), bitorder="little")[: vocabulary.vocab_size]
     return set(np.flatnonzero(bits).tolist())
 
@@ -283,6 +285,7 @@ class TestCallsByThemselves:
         vocabulary = ByteVocabulary(self.MARKERS)
         constraint = found_for(HERMES, vocabulary, reasoning=OPEN_THINK, max_thinking_tokens=0)
         assert constraint is not None
+        assert not constraint.wakes_at
         assert allowed_first(constraint, vocabulary) == {vocabulary.markers["</think>"]}
 
 

@@ -28,6 +28,45 @@ def allowed(matcher: Matcher) -> set[int]:
     return set(np.flatnonzero(np.unpackbits(mask.view(np.uint8), bitorder="little")).tolist())
 
 
+class TestSleep:
+    """A constraint that is looked at from certain tokens on."""
+
+    LETTERS_THEN_CALL = Constraint("lark", f'start: /[a-z]*/ <[{THINK}]> "yes"', wakes_at=frozenset({THINK}))
+
+    def test_all_is_free_until_it_wakes(self, compiler: GrammarCompiler) -> None:
+        matcher = compiler.compile(self.LETTERS_THEN_CALL).new_matcher()
+        for token_id in b"abc":
+            assert matcher.is_free
+            assert matcher.is_accepting
+            assert not matcher.is_complete
+            assert not matcher.forced_tokens()
+            assert set(range(VOCAB_SIZE)) <= allowed(matcher)
+            matcher.accept(token_id)
+        matcher.accept(THINK)
+        assert not matcher.is_free
+        assert allowed(matcher) == {ord("y")}
+        assert bytes(matcher.forced_tokens()) == b"yes"
+        for token_id in b"yes":
+            assert not matcher.is_complete
+            matcher.accept(token_id)
+        assert matcher.is_complete
+        matcher.retract(1)
+        assert allowed(matcher) == {ord("s")}
+
+    def test_where_the_grammar_does_not_allow_it_all_stays_free(self, compiler: GrammarCompiler) -> None:
+        matcher = compiler.compile(self.LETTERS_THEN_CALL).new_matcher()
+        for token_id in (*b"A", THINK, *b"no", THINK):
+            matcher.accept(token_id)
+            assert matcher.is_free
+
+    def test_answers_of_one_grammar_wake_by_themselves(self, compiler: GrammarCompiler) -> None:
+        one, other = (compiler.compile(self.LETTERS_THEN_CALL).new_matcher() for _ in range(2))
+        one.accept(THINK)
+        assert (one.is_free, other.is_free) == (False, True)
+        bound = compiler.compile(Constraint("lark", self.LETTERS_THEN_CALL.text)).new_matcher()
+        assert not bound.is_free
+
+
 def is_allowed_text(compiler: GrammarCompiler, constraint: Constraint, text: str) -> bool:
     matcher = compiler.compile(constraint).new_matcher()
     try:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import jsonschema
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_engine import new_engine, write_model
 from random_schemas import SCHEMAS, Schema
-from scripted_runner import EOS, ByteTokenizer, ScriptedRunner, reply
+from scripted_runner import EOS, THINK, ByteTokenizer, ScriptedRunner, reply
 
 from candlewick.core.config import EngineConfig
 from candlewick.core.constraint import Constraint
@@ -33,6 +34,14 @@ def is_time(text: object) -> bool:
     return not isinstance(text, str) or bool(
         re.fullmatch(r"\d\d:\d\d:\d\d(\.\d+)?(z|[+-]\d\d:\d\d)", text, re.IGNORECASE)
     )
+
+
+@FORMATS.checks("date", raises=ValueError)
+def is_date(text: object) -> bool:
+    """RFC 3339's full-date, whose year 0000 (a leap year) Python's calendar does not know."""
+    if isinstance(text, str):
+        datetime.date.fromisoformat(re.sub("^0000-", "2000-", text))
+    return True
 
 
 PERSON = {
@@ -66,12 +75,12 @@ def engine(request: pytest.FixtureRequest) -> InferenceEngine:
     return request.getfixturevalue(request.param)
 
 
-def scripted(text: str = "", **config: int) -> InferenceEngine:
+def scripted(text: str | Sequence[int] = "", **config: int) -> InferenceEngine:
     """Would answer with ``text``, then with the end token."""
     return InferenceEngine(ScriptedRunner(next_token=reply(text)), ByteTokenizer(), EngineConfig(**config))  # type: ignore[arg-type]
 
 
-def run(engine: InferenceEngine, constraint: Constraint, **params: object) -> ChoiceResult:
+def run(engine: InferenceEngine, constraint: Constraint | None, **params: object) -> ChoiceResult:
     settled = GenerationParams(constraint=constraint, **{"max_tokens": 200, "seed": 1, **params})  # type: ignore[arg-type]
     return engine.submit([1, 2, 3], settled).result()[0]
 
@@ -135,6 +144,34 @@ class TestWhateverTheModelSays:
         with scripted() as engine:
             answer = run(engine, Constraint.regex("(never)?"))
         assert (answer.text, answer.token_ids, answer.finish_reason) == ("", (EOS,), "stop")
+
+
+class TestSleep:
+    """Constraints that are looked at from certain tokens on."""
+
+    CALL = Constraint("lark", f'start: <[^{THINK}]>* <[{THINK}]> "yes" /[0-9]/', wakes_at=frozenset({THINK}))
+
+    @pytest.mark.parametrize("params", [{}, {"logprobs": 1}], ids=["plain", "logprobs"])
+    def test_an_answer_is_bound_from_there_on(self, params: dict[str, int]):
+        said = [*b"Any text", THINK, *b"no way"]
+        with scripted(said) as engine:
+            answer = run(engine, self.CALL, **params)
+        assert list(answer.token_ids[:12]) == [*b"Any text", THINK, *b"yes"]
+        assert chr(answer.token_ids[12]).isdigit()
+        assert (len(answer.token_ids), answer.finish_reason) == (13, "stop")
+
+    def test_an_answer_that_never_gets_there_is_what_it_is_without(self, builtin: InferenceEngine):
+        for seed in range(6):
+            free = run(builtin, None, seed=seed, temperature=1.0)
+            bound = Constraint("lark", 'start: <[^5]>* <[5]> "x"', wakes_at=frozenset({5}))
+            answer = run(builtin, bound, seed=seed, temperature=1.0)
+            same = free.token_ids.index(5) + 1 if 5 in free.token_ids else len(free.token_ids)
+            assert answer.token_ids[:same] == free.token_ids[:same]
+
+    def test_it_may_end_before(self):
+        with scripted("Hi") as engine:
+            answer = run(engine, self.CALL)
+        assert (answer.text, answer.finish_reason) == ("Hi", "stop")
 
 
 class TestSkippingAhead:
@@ -216,15 +253,18 @@ class TestTogether:
             Constraint.regex("[a-f]{5,40}"),
             None,
             Constraint.choice(["some text", "some other text"]),
+            Constraint(
+                "lark", f"start: <[^{THINK}]>* <[{THINK}]> /[a-f]{{3,9}}/", wakes_at=frozenset({THINK})
+            ),
         ]
         requests = [
             (
                 [7, 8, 9 + i % 3],
                 GenerationParams(
-                    constraint=constraints[i % 4], seed=i, max_tokens=40, temperature=1.5, n=1 + i % 2
+                    constraint=constraints[i % 5], seed=i, max_tokens=40, temperature=1.5, n=1 + i % 2
                 ),
             )
-            for i in range(24)
+            for i in range(30)
         ]
 
         def tokens(answers: tuple[ChoiceResult, ...]) -> list[tuple[int, ...]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from candlewick.chat.call_grammar import GrammarRules, MarkerVocabulary, calls_expression
@@ -126,7 +126,7 @@ def _guided(
     thinking = answer.thinking(reasoning, max_thinking_tokens, is_bound=False)
     whole = rules.grammar(f"{thinking} {body}")
     require_followable(whole)
-    return whole
+    return whole if max_thinking_tokens is not None else replace(whole, wakes_at=answer.call_tokens)
 
 
 class _Answer:
@@ -167,7 +167,7 @@ class _Answer:
             tool_choice.mode == "auto"
             and any(tool.strict is None for tool in tools)
             and self._format.addressing is None
-            and self._call_tokens() is not None
+            and bool(self.call_tokens)
             and is_installed()
         )
 
@@ -227,18 +227,18 @@ class _Answer:
     def text_and_calls(self, tools: Sequence[Tool], *, several: bool) -> str:
         """Text as it comes, and calls that follow their schemas."""
         calls = self._calls(tools, several=several, is_strict=False)
-        ids = self._call_tokens()
-        if ids is not None:
-            free = f"<[^{','.join(map(str, ids))}]>*"
+        if self.call_tokens:
+            free = f"<[^{','.join(map(str, sorted(self.call_tokens)))}]>*"
             return f"{free} ({calls} {free})*" if several else f"{free} ({calls})?"
         # Calls have no token of their own to be known by: what begins as one must be one.
         return f"({self._space} {calls} | {self._text_header} {self._rules.terminal(self._no_call())})"
 
-    def _call_tokens(self) -> list[int] | None:
-        """The tokens that calls begin with; ``None`` if some begin without one of their own."""
+    @property
+    def call_tokens(self) -> frozenset[int]:
+        """The tokens that calls begin with; none if some begin without one of their own."""
         ids = {self._vocabulary.id_of(marker) for marker in self._format.markers}
-        known = sorted(token_id for token_id in ids if token_id is not None)
-        return known if ids and len(known) == len(ids) and not self._format.openers else None
+        known = frozenset(token_id for token_id in ids if token_id is not None)
+        return frozenset() if self._format.openers or len(known) < len(ids) else known
 
     def _no_call(self) -> str:
         """Text that its reader does not take for a call."""

@@ -36,6 +36,10 @@ class Constraint:
     """JSON text of the schema or of the list of texts, the regular expression, the grammar."""
     parts: tuple[tuple[str, Constraint], ...] = field(default=(), kw_only=True)
     """What the names ``@…`` in a Lark grammar stand for."""
+    wakes_at: frozenset[int] = field(default=frozenset(), kw_only=True)
+    """Token ids: an answer is free, at no cost, until one of them is drawn; only then is it held against the grammar,
+    from its beginning. If the grammar does not allow that token there, the answer stays free. Where there is none, an
+    answer is bound from its first token."""
 
     @classmethod
     def json_schema(

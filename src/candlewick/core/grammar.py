@@ -65,6 +65,10 @@ class Matcher(Protocol):
     """Where one answer stands in a grammar."""
 
     @property
+    def is_free(self) -> bool:
+        """Whether any token may follow, so that no mask is needed."""
+
+    @property
     def is_accepting(self) -> bool:
         """Whether the text so far has the form that was asked for."""
 
@@ -98,12 +102,14 @@ class Matcher(Protocol):
 class Grammar:
     """A compiled constraint; every answer gets a matcher of its own."""
 
-    def __init__(self, prototype: LLMatcher, vocab_size: int) -> None:
+    def __init__(self, prototype: LLMatcher, vocab_size: int, wakes_at: frozenset[int] = frozenset()) -> None:
         self._prototype = prototype
         self._vocab_size = vocab_size
+        self._wakes_at = wakes_at
 
     def new_matcher(self) -> Matcher:
-        return _LLGuidanceMatcher(self._prototype.deep_copy(), self._vocab_size)
+        matcher = _LLGuidanceMatcher(self._prototype.deep_copy(), self._vocab_size)
+        return SleepingMatcher(matcher, self._wakes_at) if self._wakes_at else matcher
 
 
 class GrammarCompiler:
@@ -113,7 +119,7 @@ class GrammarCompiler:
         self._tokenizer = tokenizer
         self._lock = threading.Lock()
         self._vocabulary: LLTokenizer | None = None
-        self._cache: OrderedDict[str, Grammar] = OrderedDict()
+        self._cache: OrderedDict[tuple[str, frozenset[int]], Grammar] = OrderedDict()
 
     def compile(self, constraint: Constraint, *, leading_space: bool = False) -> Grammar:
         """Compile a constraint. Takes milliseconds, and seconds for the first one or a very large one.
@@ -126,15 +132,16 @@ class GrammarCompiler:
                 is not installed (it names the extra).
         """
         text = constraint.grammar(leading_space=leading_space)
+        key = text, constraint.wakes_at
         with self._lock:
-            if text in self._cache:
-                self._cache.move_to_end(text)
-                return self._cache[text]
+            if key in self._cache:
+                self._cache.move_to_end(key)
+                return self._cache[key]
             if self._vocabulary is None:
                 self._vocabulary = _new_vocabulary(self._tokenizer)
         grammar = _compile(self._vocabulary, text, constraint)
         with self._lock:
-            self._cache[text] = grammar
+            self._cache[key] = grammar
             while len(self._cache) > _MAX_CACHED:
                 self._cache.popitem(last=False)
         return grammar
@@ -201,7 +208,7 @@ def _compile(vocabulary: LLTokenizer, text: str, constraint: Constraint) -> Gram
     matcher: LLMatcher = _with_deep_stack(lambda: _llguidance().LLMatcher(vocabulary, text, log_level=0))
     if matcher.is_error():
         raise _refusal(constraint, matcher.get_error())
-    return Grammar(matcher, vocabulary.vocab_size)
+    return Grammar(matcher, vocabulary.vocab_size, constraint.wakes_at)
 
 
 def _require_short(text: str, constraint: Constraint) -> None:
@@ -260,8 +267,62 @@ def _shortened(message: str) -> str:
     return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…"
 
 
+class SleepingMatcher:
+    """:class:`Matcher` that lets an answer be free until it wakes; see :attr:`Constraint.wakes_at`."""
+
+    def __init__(self, matcher: Matcher, wakes_at: ReadableSet[int]) -> None:
+        self._matcher: Matcher | None = None
+        self._asleep = matcher
+        self._wakes_at = wakes_at
+        self._token_ids: list[int] = []
+
+    @property
+    def is_free(self) -> bool:
+        return self._matcher is None
+
+    @property
+    def is_accepting(self) -> bool:
+        return self._matcher is None or self._matcher.is_accepting
+
+    @property
+    def is_complete(self) -> bool:
+        return self._matcher is not None and self._matcher.is_complete
+
+    def accept(self, token_id: int) -> None:
+        if self._matcher is not None:
+            self._matcher.accept(token_id)
+            return
+        self._token_ids.append(token_id)
+        if token_id in self._wakes_at:
+            self._wake()
+
+    def _wake(self) -> None:
+        try:
+            for token_id in self._token_ids:
+                self._asleep.accept(token_id)
+        except GrammarError:
+            self._wakes_at = frozenset()
+        else:
+            self._matcher = self._asleep
+
+    def retract(self, num_tokens: int) -> None:
+        assert self._matcher is not None, "only forced tokens are undone, and none is forced in sleep"
+        self._matcher.retract(num_tokens)
+
+    def forced_tokens(self) -> list[int]:
+        return [] if self._matcher is None else self._matcher.forced_tokens()
+
+    def write_mask(self, mask: TokenMask) -> None:
+        if self._matcher is None:
+            mask[:] = ~np.uint32(0)
+        else:
+            self._matcher.write_mask(mask)
+
+
 class _LLGuidanceMatcher:
     """:class:`Matcher` by llguidance, whose methods never raise but leave the matcher in an error state."""
+
+    is_free = False
 
     def __init__(self, matcher: LLMatcher, vocab_size: int) -> None:
         self._matcher = matcher

@@ -45,6 +45,11 @@ class Guide:
         self._look_ahead()
 
     @property
+    def is_free(self) -> bool:
+        """Whether the grammar allows any token, for as long as none is accepted."""
+        return self._matcher.is_free
+
+    @property
     def is_complete(self) -> bool:
         """Whether the answer has its form and nothing may follow."""
         return self._matcher.is_complete
@@ -111,7 +116,8 @@ class MaskWriter:
         self._worker: ThreadPoolExecutor | None = None
 
     def begin(self, guides: Sequence[Guide | None]) -> Future[Allowed] | None:
-        """Start to write a mask for each guide; ``None`` if there is no guide."""
+        """Start to write a mask for each guide; ``None`` if no guide forbids anything."""
+        guides = [None if guide is None or guide.is_free else guide for guide in guides]
         if not any(guides):
             return None
         if self._worker is None:
