@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from scripted_runner import EOS, THINK, VOCAB_SIZE, ByteTokenizer
 
+from candlewick.core import grammar as grammar_module
 from candlewick.core.constraint import Constraint
 from candlewick.core.errors import InvalidRequestError
-from candlewick.core.grammar import GrammarCompiler, GrammarError, Matcher
+from candlewick.core.grammar import GrammarCompiler, GrammarError, GrammarTokenizer, Matcher
 from candlewick.core.params import GenerationParams
 
 pytest.importorskip("llguidance", reason="the extra 'structured' is not installed")
@@ -58,6 +59,30 @@ class TestSleep:
         for token_id in (*b"A", THINK, *b"no", THINK):
             matcher.accept(token_id)
             assert matcher.is_free
+
+    def test_it_is_compiled_meanwhile(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        may_compile = threading.Event()
+        vocabulary = grammar_module._new_vocabulary
+
+        def slow(tokenizer: GrammarTokenizer) -> object:
+            assert may_compile.wait(20)
+            return vocabulary(tokenizer)
+
+        monkeypatch.setattr(grammar_module, "_new_vocabulary", slow)
+        matcher = GrammarCompiler(ByteTokenizer()).compile(self.LETTERS_THEN_CALL).new_matcher()
+        matcher.accept(ord("a"))
+        assert matcher.is_free
+        may_compile.set()
+        matcher.accept(THINK)
+        assert bytes(matcher.forced_tokens()) == b"yes"
+
+    def test_what_can_not_be_compiled_binds_nothing(self, compiler: GrammarCompiler) -> None:
+        wrong = Constraint("lark", "start: missing", wakes_at=frozenset({THINK}))
+        matcher = compiler.compile(wrong).new_matcher()
+        matcher.accept(THINK)
+        assert matcher.is_free
+        with pytest.raises(InvalidRequestError):
+            compiler.compile(Constraint("lark", wrong.text))
 
     def test_answers_of_one_grammar_wake_by_themselves(self, compiler: GrammarCompiler) -> None:
         one, other = (compiler.compile(self.LETTERS_THEN_CALL).new_matcher() for _ in range(2))

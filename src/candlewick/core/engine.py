@@ -28,7 +28,7 @@ from candlewick.core.engine_stats import EngineHealth, EngineStats
 from candlewick.core.engine_thread import EngineThread
 from candlewick.core.errors import ContextOverflowError, InvalidRequestError
 from candlewick.core.generation import ChoiceResult, Generation
-from candlewick.core.grammar import Grammar, GrammarCompiler
+from candlewick.core.grammar import Grammar, GrammarCompiler, SleepingGrammar
 from candlewick.core.kv_file import read_kv_file, write_kv_file
 from candlewick.core.model_config import Pooling
 from candlewick.core.output_stream import FinishReason, Output
@@ -300,7 +300,7 @@ class InferenceEngine:
     ) -> None:
         await self.aclose()
 
-    def _grammar(self, params: GenerationParams, last_prompt_id: int) -> Grammar | None:
+    def _grammar(self, params: GenerationParams, last_prompt_id: int) -> Grammar | SleepingGrammar | None:
         if params.max_thinking_tokens is not None:
             raise InvalidRequestError(
                 "max_thinking_tokens needs a conversation (LLM.chat): a bare prompt has no thinking",

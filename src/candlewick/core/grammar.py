@@ -102,14 +102,23 @@ class Matcher(Protocol):
 class Grammar:
     """A compiled constraint; every answer gets a matcher of its own."""
 
-    def __init__(self, prototype: LLMatcher, vocab_size: int, wakes_at: frozenset[int] = frozenset()) -> None:
+    def __init__(self, prototype: LLMatcher, vocab_size: int) -> None:
         self._prototype = prototype
         self._vocab_size = vocab_size
+
+    def new_matcher(self) -> Matcher:
+        return _LLGuidanceMatcher(self._prototype.deep_copy(), self._vocab_size)
+
+
+class SleepingGrammar:
+    """A constraint that may still be compiled while its answers are free; see :attr:`Constraint.wakes_at`."""
+
+    def __init__(self, grammar: Future[Grammar], wakes_at: ReadableSet[int]) -> None:
+        self._grammar = grammar
         self._wakes_at = wakes_at
 
     def new_matcher(self) -> Matcher:
-        matcher = _LLGuidanceMatcher(self._prototype.deep_copy(), self._vocab_size)
-        return SleepingMatcher(matcher, self._wakes_at) if self._wakes_at else matcher
+        return SleepingMatcher(lambda: self._grammar.result().new_matcher(), self._wakes_at)
 
 
 class GrammarCompiler:
@@ -119,29 +128,41 @@ class GrammarCompiler:
         self._tokenizer = tokenizer
         self._lock = threading.Lock()
         self._vocabulary: LLTokenizer | None = None
-        self._cache: OrderedDict[tuple[str, frozenset[int]], Grammar] = OrderedDict()
+        self._cache: OrderedDict[str, Grammar] = OrderedDict()
 
-    def compile(self, constraint: Constraint, *, leading_space: bool = False) -> Grammar:
-        """Compile a constraint. Takes milliseconds, and seconds for the first one or a very large one.
+    def compile(self, constraint: Constraint, *, leading_space: bool = False) -> Grammar | SleepingGrammar:
+        """Compile a constraint. Takes milliseconds, and seconds for the first one or a very large one; one that sleeps
+        is compiled meanwhile.
 
         Args:
             leading_space: see :meth:`Constraint.grammar`.
 
         Raises:
             InvalidRequestError: it can't be followed (the message names the keyword or the place), or llguidance
-                is not installed (it names the extra).
+                is not installed (it names the extra). If it sleeps, answers stay free instead.
         """
         text = constraint.grammar(leading_space=leading_space)
-        key = text, constraint.wakes_at
+        if not constraint.wakes_at:
+            return self._compiled(text, constraint)
         with self._lock:
-            if key in self._cache:
-                self._cache.move_to_end(key)
-                return self._cache[key]
+            known = self._cache.get(text)
+        grammar: Future[Grammar] = Future()
+        if known is not None:
+            grammar.set_result(known)
+        else:
+            _start(grammar, lambda: self._compiled(text, constraint), "candlewick-grammars")
+        return SleepingGrammar(grammar, constraint.wakes_at)
+
+    def _compiled(self, text: str, constraint: Constraint) -> Grammar:
+        with self._lock:
+            if text in self._cache:
+                self._cache.move_to_end(text)
+                return self._cache[text]
             if self._vocabulary is None:
                 self._vocabulary = _new_vocabulary(self._tokenizer)
         grammar = _compile(self._vocabulary, text, constraint)
         with self._lock:
-            self._cache[key] = grammar
+            self._cache[text] = grammar
             while len(self._cache) > _MAX_CACHED:
                 self._cache.popitem(last=False)
         return grammar
@@ -208,7 +229,7 @@ def _compile(vocabulary: LLTokenizer, text: str, constraint: Constraint) -> Gram
     matcher: LLMatcher = _with_deep_stack(lambda: _llguidance().LLMatcher(vocabulary, text, log_level=0))
     if matcher.is_error():
         raise _refusal(constraint, matcher.get_error())
-    return Grammar(matcher, vocabulary.vocab_size, constraint.wakes_at)
+    return Grammar(matcher, vocabulary.vocab_size)
 
 
 def _require_short(text: str, constraint: Constraint) -> None:
@@ -238,6 +259,19 @@ def _with_deep_stack(function: Callable[[], Result]) -> Result:
     that overflows ends the process; this one holds the longest chain that a grammar has room for.
     """
     future: Future[Result] = Future()
+    with _stack_size_lock:
+        previous = threading.stack_size(_STACK_BYTES)
+        try:
+            _start(future, function, "candlewick-grammar")
+        finally:
+            threading.stack_size(previous)
+    return future.result()
+
+
+def _start(future: Future[Result], function: Callable[[], Result], name: str) -> None:
+    """Have ``function`` called on a thread of its own, and ``future`` told what came of it. A program that ends waits
+    for it: a thread that is stopped inside llguidance would end the process with an error.
+    """
 
     def run() -> None:
         try:
@@ -245,14 +279,7 @@ def _with_deep_stack(function: Callable[[], Result]) -> Result:
         except BaseException as error:
             future.set_exception(error)
 
-    thread = threading.Thread(target=run, name="candlewick-grammar", daemon=True)
-    with _stack_size_lock:
-        previous = threading.stack_size(_STACK_BYTES)
-        try:
-            thread.start()
-        finally:
-            threading.stack_size(previous)
-    return future.result()
+    threading.Thread(target=run, name=name).start()
 
 
 _PLACE = re.compile(r"^(at )?\d+\(\d+\): ")
@@ -270,9 +297,9 @@ def _shortened(message: str) -> str:
 class SleepingMatcher:
     """:class:`Matcher` that lets an answer be free until it wakes; see :attr:`Constraint.wakes_at`."""
 
-    def __init__(self, matcher: Matcher, wakes_at: ReadableSet[int]) -> None:
+    def __init__(self, new_matcher: Callable[[], Matcher], wakes_at: ReadableSet[int]) -> None:
         self._matcher: Matcher | None = None
-        self._asleep = matcher
+        self._new_matcher = new_matcher
         self._wakes_at = wakes_at
         self._token_ids: list[int] = []
 
@@ -298,12 +325,13 @@ class SleepingMatcher:
 
     def _wake(self) -> None:
         try:
+            matcher = self._new_matcher()
             for token_id in self._token_ids:
-                self._asleep.accept(token_id)
-        except GrammarError:
+                matcher.accept(token_id)
+        except (GrammarError, InvalidRequestError):
             self._wakes_at = frozenset()
         else:
-            self._matcher = self._asleep
+            self._matcher = matcher
 
     def retract(self, num_tokens: int) -> None:
         assert self._matcher is not None, "only forced tokens are undone, and none is forced in sleep"

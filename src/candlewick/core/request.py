@@ -6,7 +6,7 @@ from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 
 from candlewick.core.choice import Choice
-from candlewick.core.grammar import Grammar
+from candlewick.core.grammar import Grammar, SleepingGrammar
 from candlewick.core.output_stream import OutputStream
 from candlewick.core.params import GenerationParams
 
@@ -23,7 +23,7 @@ class Request:
     """Seconds of the engine's monotonic clock."""
     num_truncated: int = 0
     """Tokens of the prompt as it was given that are not in ``prompt_ids``."""
-    grammar: Grammar | None = None
+    grammar: Grammar | SleepingGrammar | None = None
     """What the answers must look like."""
     context: Context = field(default_factory=copy_context)
     """That of whoever submitted it: observers are called there."""
