@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -69,9 +70,12 @@ class TestSleep:
             return vocabulary(tokenizer)
 
         monkeypatch.setattr(grammar_module, "_new_vocabulary", slow)
-        matcher = GrammarCompiler(ByteTokenizer()).compile(self.LETTERS_THEN_CALL).new_matcher()
+        compiler = GrammarCompiler(ByteTokenizer())
+        matcher = compiler.compile(self.LETTERS_THEN_CALL).new_matcher()
         matcher.accept(ord("a"))
         assert matcher.is_free
+        other = compiler.compile(replace(self.LETTERS_THEN_CALL, wakes_at=frozenset({EOS}))).new_matcher()
+        assert other.is_free
         may_compile.set()
         matcher.accept(THINK)
         assert bytes(matcher.forced_tokens()) == b"yes"

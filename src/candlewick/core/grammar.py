@@ -127,6 +127,9 @@ class GrammarCompiler:
     def __init__(self, tokenizer: GrammarTokenizer) -> None:
         self._tokenizer = tokenizer
         self._lock = threading.Lock()
+        self._vocabulary_lock = (
+            threading.Lock()
+        )  # held for a second, in which nobody should wait for what is known
         self._vocabulary: LLTokenizer | None = None
         self._cache: OrderedDict[str, Grammar] = OrderedDict()
 
@@ -142,10 +145,9 @@ class GrammarCompiler:
                 is not installed (it names the extra). If it sleeps, answers stay free instead.
         """
         text = constraint.grammar(leading_space=leading_space)
+        known = self._known(text)
         if not constraint.wakes_at:
-            return self._compiled(text, constraint)
-        with self._lock:
-            known = self._cache.get(text)
+            return known or self._compiled(text, constraint)
         grammar: Future[Grammar] = Future()
         if known is not None:
             grammar.set_result(known)
@@ -153,11 +155,14 @@ class GrammarCompiler:
             _start(grammar, lambda: self._compiled(text, constraint), "candlewick-grammars")
         return SleepingGrammar(grammar, constraint.wakes_at)
 
-    def _compiled(self, text: str, constraint: Constraint) -> Grammar:
+    def _known(self, text: str) -> Grammar | None:
         with self._lock:
             if text in self._cache:
                 self._cache.move_to_end(text)
-                return self._cache[text]
+            return self._cache.get(text)
+
+    def _compiled(self, text: str, constraint: Constraint) -> Grammar:
+        with self._vocabulary_lock:
             if self._vocabulary is None:
                 self._vocabulary = _new_vocabulary(self._tokenizer)
         grammar = _compile(self._vocabulary, text, constraint)
