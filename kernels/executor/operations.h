@@ -64,6 +64,30 @@ struct Quantize final : Operation {
     }
 };
 
+// Cuts a matrix into pieces that get shorter: long ones first, since the memory's prefetchers lose their way at every jump,
+// short ones last, so that all workers end together (guided self-scheduling, Polychronopoulos and Kuck 1987).
+struct ShorteningPieces {
+    static constexpr size_t shortest_bytes = size_t(64) << 10;    // some microseconds of reading
+
+    struct Piece {
+        int first, count;    // panels
+    };
+    std::vector<int> ends;
+
+    ShorteningPieces(int panels, size_t panel_bytes, int workers) {
+        const int shortest = int(std::max(size_t(1), shortest_bytes / panel_bytes));
+        for (int end = 0; end < panels;) {
+            end += std::min(panels - end, std::max(shortest, (panels - end) / (2 * workers)));
+            ends.push_back(end);
+        }
+    }
+    int count() const { return int(ends.size()); }
+    Piece piece(int item) const {
+        const int first = item == 0 ? 0 : ends[size_t(item) - 1];
+        return {first, ends[size_t(item)] - first};
+    }
+};
+
 struct Linear final : Operation {
     static constexpr int max_group = 512;
     static constexpr int whole_tiles = most_tile_tokens;    // longer groups of tokens end on a multiple
@@ -74,12 +98,14 @@ struct Linear final : Operation {
     std::vector<float> bias;
     int group_tokens;    // that meet the weights together
     int max_rows;
+    ShorteningPieces pieces_of_one_pass;    // where the weights are read once
 
     // Activations of at most `group_bytes` meet the weights together; those of a float matrix, which every panel walks
     // through whole, no more than stay in a cache.
     Linear(int in, int out, Rows rows, std::shared_ptr<const PackedMatrix> matrix, std::vector<float> bias,
-           size_t group_bytes, int max_rows)
-        : in(in), out(out), rows(rows), matrix(std::move(matrix)), bias(std::move(bias)), max_rows(max_rows) {
+           size_t group_bytes, int max_rows, int workers)
+        : in(in), out(out), rows(rows), matrix(std::move(matrix)), bias(std::move(bias)), max_rows(max_rows),
+          pieces_of_one_pass(this->matrix->num_panels(), this->matrix->panel_bytes(), workers) {
         const size_t columns = size_t(this->matrix->columns());
         const bool is_float = activation_kind(this->matrix->type()) == ActivationKind::floats;
         const size_t token_bytes =
@@ -96,10 +122,10 @@ struct Linear final : Operation {
         if (tokens == 0) return;
         const int groups = pieces(tokens, group_tokens);
         const int panels = matrix->num_panels();
-        // Enough items that a slow core can't hold up the others for long; each at least a few microseconds.
-        const int wanted = std::max(1, panels / (8 * w.program.threads().num_threads()));
-        const int chunk = std::min(wanted, tokens > 16 ? 4 : 16);
-        const int chunks = pieces(panels, chunk);
+        const bool one_pass = tokens <= most_tile_tokens;
+        // Enough blocks that a slow core can't hold up the others for long.
+        const int block = std::clamp(panels / (8 * w.program.threads().num_threads()), 1, panels_per_block);
+        const int chunks = one_pass ? pieces_of_one_pass.count() : pieces(panels, block);
         LinearTask task{};
         task.type = matrix->type();
         task.panels = matrix->panels();
@@ -116,12 +142,16 @@ struct Linear final : Operation {
         const auto begin_of = [&](int group) {
             return std::min(tokens, int(int64_t(pieces(tokens, unit)) * group / groups) * unit);
         };
+        const auto block_piece = [&](int chunk) {
+            return ShorteningPieces::Piece{chunk * block, std::min(block, panels - chunk * block)};
+        };
         w.share(groups * chunks, [&](int item) {
             const int group = item / chunks;
             task.first_token = begin_of(group);
             task.num_tokens = begin_of(group + 1) - task.first_token;
-            task.first_panel = item % chunks * chunk;
-            task.num_panels = std::min(chunk, panels - task.first_panel);
+            const auto piece = one_pass ? pieces_of_one_pass.piece(item) : block_piece(item % chunks);
+            task.first_panel = piece.first;
+            task.num_panels = piece.count;
             w.program.kernels().linear(task);
         });
     }

@@ -56,7 +56,8 @@ void Program::quantize(int x, int out, Rows rows, int columns, ActivationKind ki
 }
 
 void Program::linear(int in, int out, Rows rows, std::shared_ptr<const PackedMatrix> matrix, std::vector<float> bias) {
-    push(std::make_unique<Linear>(in, out, rows, std::move(matrix), std::move(bias), kernels_.group_bytes, max_rows(rows)));
+    push(std::make_unique<Linear>(in, out, rows, std::move(matrix), std::move(bias), kernels_.group_bytes, max_rows(rows),
+                                  threads_->num_threads()));
 }
 
 void Program::rope(int x, int out, int angles, int num_heads, int head_dim, bool interleaved) {

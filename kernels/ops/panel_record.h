@@ -29,8 +29,9 @@ struct PlaneCursor {
           bits(record + Panel::bit_at + 2 * k) {}
 };
 
-// The 4 x 16 stored values of one step, as unsigned bytes.
-template <class S, class Panel, int Step>
+// The 4 x 16 stored values of one step, as unsigned bytes; those of a byte's upper half stay there if `Raised`, and are 16
+// times as large.
+template <class S, class Panel, int Step, bool Raised = false>
 static inline __attribute__((always_inline)) typename S::Bytes unpack_step(const PlaneCursor<Panel>& planes) {
     using I32 = typename S::I32;
     if constexpr (Panel::byte_bytes > 0) {
@@ -39,7 +40,8 @@ static inline __attribute__((always_inline)) typename S::Bytes unpack_step(const
         I32 value;
         if constexpr (Panel::nibble_bytes > 0) {
             const I32 line = S::load_line(planes.nibbles + 64 * (Step / 2));
-            value = field<S, 4 * (Step % 2), 0, 0x0f0f0f0fu>(line);
+            constexpr int from = 4 * (Step % 2), to = Raised ? from : 0;
+            value = field<S, from, to, 0x0f0f0f0fu << to>(line);
         }
         if constexpr (Panel::pair_bytes > 0) {
             constexpr int to = Panel::nibble_bytes > 0 ? 4 : 0;
@@ -91,10 +93,16 @@ struct SubBlockScales {
         return S::as_scale(byte);
     }
 
-    // All of them one by one, for the loop over sub-blocks.
+    // All of them one by one, for the loop over sub-blocks; `Paired`: in both halves of a lane, each 16 bits.
+    template <bool Paired>
     void spread(typename S::Scale (&out)[Panel::num_sub_blocks]) const {
         for (int v = 0; v < vectors; ++v)
-            unroll<4>([&]<int I>() __attribute__((always_inline)) { out[4 * v + I] = scale_of<I>(v); });
+            unroll<4>([&]<int I>() __attribute__((always_inline)) {
+                if constexpr (Paired)
+                    out[4 * v + I] = S::template byte_in_halves<I>(scale[v]);
+                else
+                    out[4 * v + I] = scale_of<I>(v);
+            });
     }
 };
 

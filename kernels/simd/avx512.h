@@ -126,6 +126,18 @@ struct Avx512 {
     static Scale as_scale(I32 scale) { return scale; }
     static I32 add_dots(I32 total, Dots dots) { return add_int(total, dots); }
     static I32 add_scaled(I32 total, Dots dots, Scale scale) { return add_int(total, mul_int(dots, scale)); }
+    // `low` and the upper half of `high`, each 16 bits, times the halves of `scale`.
+    static I32 add_scaled_halves(I32 total, I32 low, I32 high, Scale scale) {
+        const I32 both = _mm512_mask_blend_epi16(0x55555555, high, low);
+        return _mm512_dpwssd_epi32(total, both, scale);
+    }
+    // Byte I of each lane in both of its halves.
+    template <int I>
+    static Scale byte_in_halves(I32 bytes) {
+        constexpr int32_t first = int32_t(0x80008000u | I << 16 | I), lane = 0x00040004;
+        const __m128i places = _mm_setr_epi32(first, first + lane, first + 2 * lane, first + 3 * lane);
+        return _mm512_shuffle_epi8(bytes, _mm512_broadcast_i32x4(places));
+    }
     // The broadcast is folded into the instruction by hand: compilers load it into a register of its own. Volatile, so
     // that the products stay in the order in which they are written: reordered, they need more registers than there are.
     static I32 dot4(I32 sum, Bytes w, const int8_t* a) {

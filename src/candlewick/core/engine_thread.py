@@ -194,8 +194,9 @@ class EngineThread:
             while self._take_messages():
                 if self._scheduler.has_work:
                     step = self._steps.begin()
-                    self._count_free_places()
-                    self._publish()
+                    if self._has_moved():
+                        self._count_free_places()
+                        self._publish()
                     self._steps.run(step)
                     self._count_free_places()
                     self._publish()
@@ -300,6 +301,16 @@ class EngineThread:
             draft_tokens=steps.num_drafts,
             accepted_draft_tokens=steps.num_accepted_drafts,
         )
+
+    def _has_moved(self) -> bool:
+        """Whether somebody began, or gave way, since the numbers were last published."""
+        seen = self._stats
+        return (seen.running, seen.waiting) != (len(self._scheduler.running), len(self._scheduler.waiting))
+
+    def _has_moved(self) -> bool:
+        """Whether somebody began, or gave way, since the numbers were last published."""
+        seen = self._stats
+        return (seen.running, seen.waiting) != (len(self._scheduler.running), len(self._scheduler.waiting))
 
     def _count_free_places(self) -> None:
         """See how many requests could begin at once and so would not have to wait.
