@@ -307,11 +307,6 @@ class EngineThread:
         seen = self._stats
         return (seen.running, seen.waiting) != (len(self._scheduler.running), len(self._scheduler.waiting))
 
-    def _has_moved(self) -> bool:
-        """Whether somebody began, or gave way, since the numbers were last published."""
-        seen = self._stats
-        return (seen.running, seen.waiting) != (len(self._scheduler.running), len(self._scheduler.waiting))
-
     def _count_free_places(self) -> None:
         """See how many requests could begin at once and so would not have to wait.
 
