@@ -115,7 +115,8 @@ def _guided(
     tool_choice: ToolChoice,
     max_thinking_tokens: int | None,
 ) -> Constraint:
-    """Any answer, but what begins as a call becomes one of an offered tool.
+    """Any answer, but what begins as a call becomes one of an offered tool. Its rules are its own: what can't be
+    followed leaves nothing behind.
 
     Raises:
         InvalidRequestError: there is no such grammar, or it is too large.

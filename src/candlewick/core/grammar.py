@@ -323,10 +323,10 @@ class SleepingMatcher:
     def accept(self, token_id: int) -> None:
         if self._matcher is not None:
             self._matcher.accept(token_id)
-            return
-        self._token_ids.append(token_id)
-        if token_id in self._wakes_at:
-            self._wake()
+        elif self._wakes_at:
+            self._token_ids.append(token_id)
+            if token_id in self._wakes_at:
+                self._wake()
 
     def _wake(self) -> None:
         try:
@@ -334,7 +334,7 @@ class SleepingMatcher:
             for token_id in self._token_ids:
                 matcher.accept(token_id)
         except (GrammarError, InvalidRequestError):
-            self._wakes_at = frozenset()
+            self._wakes_at = frozenset()  # free to the end
         else:
             self._matcher = matcher
 
