@@ -12,9 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from candlewick import _kernels
+from candlewick.cli.machine_limits import bandwidth_bytes
 
-READ_BYTES = 192 * 2**20
-"""Larger than caches; read in some hundredths of a second."""
 STEADY = 0.85
 """Of readings around a steady measurement, the lowest is at least this share of the highest."""
 TRIES = 3
@@ -35,7 +34,9 @@ class Machine:
     def __init__(self, threads: int, isa: str = "") -> None:
         self._threads = _kernels.ThreadPool(threads)
         self._isa = isa
-        self._data = np.ones(READ_BYTES, np.uint8)  # written, since untouched pages are all the one zero page
+        self._data = np.ones(
+            bandwidth_bytes(), np.uint8
+        )  # written, since untouched pages are all the one zero page
         self.best = self._now()
         for _ in range(4):
             self.read()

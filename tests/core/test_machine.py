@@ -43,6 +43,15 @@ def test_memory_respects_the_container_limit(tmp_path, monkeypatch):
     assert unlimited is None or unlimited > 3000
 
 
+def test_the_largest_cache_is_found(tmp_path, monkeypatch):
+    monkeypatch.setattr(machine, "_CACHES", tmp_path)
+    assert machine.largest_cache_bytes() == 0
+    for index, size in enumerate(("48K", "2048K", "300M", "", "what")):
+        (tmp_path / f"index{index}").mkdir()
+        (tmp_path / f"index{index}/size").write_text(size + "\n")
+    assert machine.largest_cache_bytes() == 300 * 2**20
+
+
 def test_the_instruction_set_is_the_wanted_the_forced_or_the_best(monkeypatch):
     kernels = pytest.importorskip("candlewick._kernels")
     monkeypatch.delenv(machine.ISA_VARIABLE, raising=False)

@@ -120,7 +120,7 @@ def measure(
     finally:
         runner.close()
     # A model that fits into the caches is read from there.
-    num_bytes = min(max(work.num_bytes, SMALLEST_READ), machine_limits.BANDWIDTH_BYTES)
+    num_bytes = min(max(work.num_bytes, SMALLEST_READ), machine_limits.bandwidth_bytes())
     pool = _kernels.ThreadPool(num_threads)
     bandwidth = machine_limits.memory_bandwidth(pool, num_bytes)
     peak = machine_limits.product_peak(pool, choose_instruction_set(None))

@@ -78,7 +78,7 @@ def _kernel_rows() -> Iterator[Row]:
     threads = _kernels.ThreadPool(cores)
     products = machine_limits.product_peak(threads, chosen)
     yield "integer products", f"{products / 1e9:,.0f} billion/s with {cores} threads"
-    if free is None or free > 2 * machine_limits.BANDWIDTH_BYTES:
+    if free is None or free > 2 * machine_limits.bandwidth_bytes():
         yield "memory reads", f"{size(machine_limits.memory_bandwidth(threads))}/s with {cores} threads"
 
 

@@ -15,6 +15,8 @@ ISA_VARIABLE = "CANDLEWICK_ISA"
 """Environment variable that forces an instruction set wherever the configuration names none."""
 
 _CGROUP = Path("/sys/fs/cgroup")
+_CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
+_UNITS = {"K": 2**10, "M": 2**20, "G": 2**30}
 
 
 def available_cores() -> int:
@@ -45,6 +47,13 @@ def available_memory_bytes() -> int | None:
     """Memory that can be taken without pushing others out; ``None`` where the system does not tell."""
     limits = [limit for limit in (_system_memory(), _cgroup_memory()) if limit is not None]
     return min(limits) if limits else None
+
+
+def largest_cache_bytes() -> int:
+    """The largest cache of a core, shared or its own; 0 where the system does not tell."""
+    texts = [_read(path) or "" for path in _CACHES.glob("index*/size")]
+    sizes = (int(text[:-1]) * _UNITS.get(text[-1], 0) for text in texts if text[:-1].isdigit())
+    return max(sizes, default=0)
 
 
 def _read(path: Path) -> str | None:
