@@ -27,7 +27,7 @@ from weights_file import tensor_name
 
 NAME = "Candlewick Tiny"
 DESCRIPTION = (
-    "A very small model (4 million parameters) made to show Candlewick with nothing downloaded: it does "
+    "A very small model (7 million parameters) made to show Candlewick with nothing downloaded: it does "
     "small arithmetic, calls tools, answers questions about Candlewick, and knows nothing else of the world."
 )
 

@@ -11,11 +11,16 @@ columns (2i, 2i + 1), the layout that GGUF files of this family hold, so that ex
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+import packed_attention
+
+Attend = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -24,10 +29,10 @@ class ModelShape:
 
     vocab_size: int = 2048
     hidden: int = 256
-    layers: int = 6
+    layers: int = 8
     heads: int = 4
     kv_heads: int = 2
-    feed_forward: int = 512
+    feed_forward: int = 768
     context: int = 2048
     rope_theta: float = 50_000.0
     norm_epsilon: float = 1e-6
@@ -48,31 +53,47 @@ FORBIDDEN = -1e9
 """What a mask adds where a token must not look: finite, so that a padded row stays free of NaN."""
 
 
-def causal_mask(tokens: int) -> Tensor:
-    """[tokens, tokens]: 0 where a token may look, at itself and before, else :data:`FORBIDDEN`."""
-    return torch.full((tokens, tokens), FORBIDDEN).triu(1)
+def causal_spans(tokens: int) -> Tensor:
+    """[1, tokens, 3]: every token sees itself and what is before it."""
+    return torch.zeros((1, tokens, 3), dtype=torch.int32)
+
+
+def mask(spans: Tensor) -> Tensor:
+    """[batch, 1, tokens, tokens]: 0 where a token sees, else :data:`FORBIDDEN`."""
+    first, end, own = (spans[..., number, None] for number in range(3))
+    place = torch.arange(spans.shape[1])
+    seen = ((place >= first) & (place < end)) | ((place >= own) & (place <= place[:, None]))
+    return torch.where(seen, 0.0, FORBIDDEN)[:, None]
 
 
 def rotate(x: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
-    """Rotate neighbouring pairs of ``x`` [batch, heads, tokens, head_dim] by angles that broadcast to [batch,
-    heads, tokens, head_dim / 2]."""
+    """Rotate neighbouring pairs of ``x`` [batch, tokens, heads, head_dim] by angles that broadcast to [batch,
+    tokens, heads, head_dim / 2]."""
     even, odd = x[..., 0::2], x[..., 1::2]
     return torch.stack((even * cosines - odd * sines, even * sines + odd * cosines), dim=-1).flatten(-2)
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
-    """[batch, kv_heads, groups, queries, head_dim], by keys and values [batch, kv_heads, tokens, head_dim] and a mask
-    that broadcasts to [batch, 1, queries, tokens].
+def attend(query: Tensor, key: Tensor, value: Tensor, spans: Tensor) -> Tensor:
+    """[batch, tokens, heads, head_dim] of the same and of keys and values [batch, tokens, kv_heads, head_dim].
 
     Written out, since torch's fused attention on a CPU takes 20 times as long backwards in bfloat16. The heads that
     share a key stand side by side, so one product serves them all.
     """
-    batch, kv_heads, groups, queries, head_dim = query.shape
-    scores = query.reshape(batch, kv_heads, groups * queries, head_dim) @ key.transpose(-1, -2)
-    scores = scores.view(batch, kv_heads * groups, queries, -1)
-    scores = scores + mask.to(scores.dtype)  # scores that stay in bfloat16 take a third of the time
-    weights = scores.softmax(-1).view(batch, kv_heads, groups * queries, -1)
-    return (weights.to(value.dtype) @ value).view(query.shape)
+    batch, tokens, heads, head_dim = query.shape
+    kv_heads = key.shape[2]
+    query = query.view(batch, tokens, kv_heads, -1, head_dim).permute(0, 2, 3, 1, 4)
+    key, value = key.permute(0, 2, 3, 1), value.transpose(1, 2)
+    allowed = mask(spans).to(query.dtype)  # scores that stay in bfloat16 take a third of the time
+    pieces = []
+    for start in range(0, tokens, CHUNK):
+        end = min(start + CHUNK, tokens)
+        scores = query[..., start:end, :].flatten(2, 3) @ key[..., :end].to(query.dtype)
+        scores = scores.view(batch, heads, end - start, end) + allowed[..., start:end, :end]
+        weights = scores.softmax(-1).view(batch, kv_heads, -1, end)
+        pieces.append(
+            (weights.to(value.dtype) @ value[..., :end, :]).view(batch, heads, end - start, head_dim)
+        )
+    return torch.cat(pieces, dim=-2).transpose(1, 2)
 
 
 class Attention(nn.Module):
@@ -85,28 +106,16 @@ class Attention(nn.Module):
         self.attn_v = nn.Linear(shape.hidden, columns, bias=False)
         self.attn_output = nn.Linear(shape.hidden, shape.hidden, bias=False)
 
-    def forward(self, x: Tensor, angles: tuple[Tensor, Tensor], mask: Tensor) -> Tensor:
+    def forward(self, x: Tensor, angles: tuple[Tensor, Tensor], spans: Tensor, attend: Attend) -> Tensor:
         batch, tokens, _ = x.shape
         shape = self.shape
-        query = self.attn_q(x).view(batch, tokens, shape.heads, shape.head_dim).transpose(1, 2)
-        key = self.attn_k(x).view(batch, tokens, shape.kv_heads, shape.head_dim).transpose(1, 2)
-        value = self.attn_v(x).view(batch, tokens, shape.kv_heads, shape.head_dim).transpose(1, 2)
+        query = self.attn_q(x).view(batch, tokens, shape.heads, shape.head_dim)
+        key = self.attn_k(x).view(batch, tokens, shape.kv_heads, shape.head_dim)
+        value = self.attn_v(x).view(batch, tokens, shape.kv_heads, shape.head_dim)
         if self.rope:
             query, key = rotate(query, *angles), rotate(key, *angles)
-        query = query.view(batch, shape.kv_heads, -1, tokens, shape.head_dim) * shape.head_dim**-0.5
-        pieces = []
-        for start in range(0, tokens, CHUNK):
-            end = min(start + CHUNK, tokens)
-            pieces.append(
-                attend(
-                    query[..., start:end, :],
-                    key[..., :end, :],
-                    value[..., :end, :],
-                    mask[..., start:end, :end],
-                )
-            )
-        mixed = torch.cat(pieces, dim=-2).flatten(1, 2)
-        result: Tensor = self.attn_output(mixed.transpose(1, 2).reshape(batch, tokens, shape.hidden))
+        mixed = attend(query * shape.head_dim**-0.5, key, value, spans)
+        result: Tensor = self.attn_output(mixed.reshape(batch, tokens, shape.hidden))
         return result
 
 
@@ -120,8 +129,8 @@ class Block(nn.Module):
         self.ffn_up = nn.Linear(shape.hidden, shape.feed_forward, bias=False)
         self.ffn_down = nn.Linear(shape.feed_forward, shape.hidden, bias=False)
 
-    def forward(self, x: Tensor, angles: tuple[Tensor, Tensor], mask: Tensor) -> Tensor:
-        x = x + self.attention(self.attn_norm(x), angles, mask)
+    def forward(self, x: Tensor, angles: tuple[Tensor, Tensor], spans: Tensor, attend: Attend) -> Tensor:
+        x = x + self.attention(self.attn_norm(x), angles, spans, attend)
         y = self.ffn_norm(x)
         result: Tensor = x + self.ffn_down(functional.silu(self.ffn_gate(y)) * self.ffn_up(y))
         return result
@@ -130,9 +139,9 @@ class Block(nn.Module):
 class TinyModel(nn.Module):
     """Token ids [batch, tokens] -> logits [batch, tokens, vocab_size].
 
-    ``mask`` is added to the attention scores and broadcasts to [batch, heads, tokens, tokens]; it must forbid what
-    comes later in the row. :func:`causal_mask` is the usual one, packed rows bring their own, and their ``positions``
-    [batch, tokens].
+    ``spans`` [batch, tokens, 3], int32, say what a token sees: the places of its row from the first of them to before
+    the second, and those from the third to itself. :func:`causal_spans` are the usual ones, packed rows bring their
+    own, and their ``positions`` [batch, tokens].
     """
 
     cosines: Tensor
@@ -160,17 +169,22 @@ class TinyModel(nn.Module):
                 scale /= math.sqrt(2 * self.shape.layers)
             nn.init.normal_(parameter, std=scale)
 
-    def forward(self, ids: Tensor, mask: Tensor, positions: Tensor | None = None) -> Tensor:
-        return self.logits(self.states(ids, mask, positions))
+    def forward(self, ids: Tensor, spans: Tensor, positions: Tensor | None = None) -> Tensor:
+        return self.logits(self.states(ids, spans, positions))
 
-    def states(self, ids: Tensor, mask: Tensor, positions: Tensor | None = None) -> Tensor:
+    def states(self, ids: Tensor, spans: Tensor, positions: Tensor | None = None) -> Tensor:
         """What the output matrix is applied to: [batch, tokens, hidden], normed."""
         if positions is None:
             positions = torch.arange(ids.shape[1])[None]
-        angles = (self.cosines[positions][:, None], self.sines[positions][:, None])
+        angles = (self.cosines[positions][:, :, None], self.sines[positions][:, :, None])
         x = self.token_embd(ids)
+        fits = (
+            self.shape.head_dim == packed_attention.HEAD_DIM
+            and ids.shape[1] % packed_attention.TOKENS_BY == 0
+        )
+        packed = fits and torch.is_autocast_enabled("cpu") and packed_attention.is_available()
         for block in self.blk:
-            x = block(x, angles, mask)
+            x = block(x, angles, spans, packed_attention.attend if packed else attend)
         normed: Tensor = self.output_norm(x)
         return normed
 

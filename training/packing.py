@@ -23,7 +23,6 @@ from corpus.chance import Chance
 from corpus.dialogue import Dialogue
 from corpus.mixture import lesson
 from drills import drill
-from model import FORBIDDEN
 
 PROMPT_SHARE = 0.02
 """Of the prompt's tokens one in fifty is learned, of the answer's each. A little of it teaches the language and copying
@@ -92,13 +91,19 @@ class Batch:
     limits: Tensor
     learned: Tensor
 
-    def mask(self) -> Tensor:
-        """[rows, 1, tokens, tokens]: a token sees its document's trunk up to its limit, and its own branch up to
-        itself."""
-        same = self.document[:, :, None] == self.document[:, None, :]
-        in_trunk = (self.branch == 0)[:, None, :] & (self.positions[:, None, :] <= self.limits[:, :, None])
-        own = (self.branch[:, :, None] == self.branch[:, None, :]) & torch.ones(same.shape[1:]).tril().bool()
-        return torch.where(same & (in_trunk | own), 0.0, FORBIDDEN)[:, None]
+    def spans(self) -> Tensor:
+        """[rows, tokens, 3], int32, as in :mod:`model`: a token sees its document's trunk up to its limit, and its own
+        branch up to itself."""
+        starts = _starts(self.document)
+        own = _starts(self.document * (1 + int(self.branch.max())) + self.branch)
+        return torch.stack((starts, starts + self.limits + 1, own), dim=-1).to(torch.int32)
+
+
+def _starts(kind: Tensor) -> Tensor:
+    """Where the run of equal values begins that each place of a row is in."""
+    begins = torch.ones_like(kind, dtype=torch.bool)
+    begins[:, 1:] = kind[:, 1:] != kind[:, :-1]
+    return torch.where(begins, torch.arange(kind.shape[1]), 0).cummax(1).values
 
 
 def encode(made: Dialogue, tokenizer: Tokenizer) -> Encoded:
@@ -197,28 +202,45 @@ def make_batches(seed: int, part: int, tokenizer: Tokenizer, drill_share: float 
     """A part of each of the :data:`GROUP` steps of the group that has this seed, from the training split; in every step
     all parts have rows of one length, so that none takes longer than the others. ``drill_share`` of the steps are
     drills."""
-    shared, chance = Chance(seed), Chance((seed << 8) + part)
-    lengths = [0 if shared.chance(drill_share) else ROW_LENGTH for _ in range(GROUP)]
-    texts = [step for step, length in enumerate(lengths) if length]
-    for step in shared.some(texts, min(LONG_STEPS, len(texts))):
-        lengths[step] = LONG_ROW_LENGTH
+    chance = Chance((seed << 8) + part)
+    lengths = _lengths(Chance(seed), drill_share)
     row_lengths = [length for length in lengths if length for _ in range(TOKENS_PER_BATCH // length)]
-    items: list[Encoded] = []
-    places = 0
-    while places < FILL * sum(row_lengths):
-        together = lesson(chance)
-        item = encode_family(together, tokenizer) if len(together) > 1 else encode(*together, tokenizer)
-        if len(item.ids) <= LONG_ROW_LENGTH:
-            items.append(item)
-            places += len(item.ids)
-    order = list(range(len(row_lengths)))
-    chance.random.shuffle(order)  # those that are filled first get the longest dialogues
-    order.sort(key=row_lengths.__getitem__)  # long rows take what fits nowhere else
-    packed = dict(zip(order, pack(items, [row_lengths[row] for row in order]), strict=True))
-    rows = iter([packed[row] for row in range(len(row_lengths))])
+    rows = iter(_fill(row_lengths, _lessons(chance, tokenizer, int(FILL * sum(row_lengths))), chance))
     return [
         lay_out([next(rows) for _ in range(TOKENS_PER_BATCH // length)], length, chance)
         if length
         else drills(chance, tokenizer)
         for length in lengths
     ]
+
+
+def _lengths(chance: Chance, drill_share: float) -> list[int]:
+    """The length of the rows of each step of a group; 0 for a step of drills."""
+    lengths = [0 if chance.chance(drill_share) else ROW_LENGTH for _ in range(GROUP)]
+    texts = [step for step, length in enumerate(lengths) if length]
+    for step in chance.some(texts, min(LONG_STEPS, len(texts))):
+        lengths[step] = LONG_ROW_LENGTH
+    return lengths
+
+
+def _lessons(chance: Chance, tokenizer: Tokenizer, num_tokens: int) -> list[Encoded]:
+    """Lessons of that many tokens together, none longer than the longest row."""
+    items: list[Encoded] = []
+    made = 0
+    while made < num_tokens:
+        together = lesson(chance)
+        item = encode_family(together, tokenizer) if len(together) > 1 else encode(*together, tokenizer)
+        if len(item.ids) <= LONG_ROW_LENGTH:
+            items.append(item)
+            made += len(item.ids)
+    return items
+
+
+def _fill(row_lengths: Sequence[int], items: Sequence[Encoded], chance: Chance) -> list[list[Encoded]]:
+    """What stands in each row. The rows that are filled first get the longest dialogues, so their order is drawn; long
+    rows come last and take what fits nowhere else."""
+    order = list(range(len(row_lengths)))
+    chance.random.shuffle(order)
+    order.sort(key=row_lengths.__getitem__)
+    packed = dict(zip(order, pack(items, [row_lengths[row] for row in order]), strict=True))
+    return [packed[row] for row in range(len(row_lengths))]

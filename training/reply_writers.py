@@ -17,7 +17,7 @@ import text_tokens
 from chat_format import END_OF_TURN, render, to_request
 from corpus.dialogue import Dialogue
 from export import load_checkpoint
-from model import causal_mask
+from model import causal_spans
 from train import RUNS
 
 MOST_TOKENS = 200
@@ -75,7 +75,7 @@ class CheckpointWriter:
         return written
 
     def _most_likely(self, ids: list[int]) -> list[int]:
-        logits = self.model(torch.tensor([ids]), causal_mask(len(ids)))[0]
+        logits = self.model(torch.tensor([ids]), causal_spans(len(ids)))[0]
         chosen: list[int] = logits.argmax(-1).tolist()
         return chosen
 

@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import jinja2
 import minijinja
 
+import packed_attention
 import text_tokens
 import train
 from chat_format import TEMPLATE, completion, render, to_request
@@ -32,10 +33,10 @@ from corpus.long_chats import long_chat
 from corpus.mixture import dialogue, learned_throughout
 from corpus.tools import tool_family
 from export import write_gguf
-from model import ModelShape, TinyModel, causal_mask
+from model import Attend, ModelShape, TinyModel, attend, causal_spans
 from muon import Muon
 from packing import GROUP, TOKENS_PER_BATCH, drills, encode, encode_family, lay_out, make_batches, pack
-from weights_file import tensor_name
+from weights_file import read_weights, tensor_name
 
 SMALL = ModelShape(vocab_size=2048, hidden=64, layers=5, heads=4, kv_heads=2, feed_forward=96, context=64)
 
@@ -91,7 +92,7 @@ def test_model_agrees_with_transformers() -> None:
     theirs.load_state_dict(state)
     ids = torch.randint(0, SMALL.vocab_size, (2, 40))
     with torch.no_grad():
-        torch.testing.assert_close(ours(ids, causal_mask(40)), theirs(ids).logits, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(ours(ids, causal_spans(40)), theirs(ids).logits, rtol=1e-4, atol=1e-4)
 
 
 def test_packed_trunks_and_branches_are_what_they_are_alone() -> None:
@@ -100,7 +101,7 @@ def test_packed_trunks_and_branches_are_what_they_are_alone() -> None:
     tokenizer = text_tokens.load()
     batch = next(batch for batch in make_batches(0, 0, tokenizer) if batch.branch[0].max() > 2)
     with torch.no_grad():
-        packed = model(batch.ids[:1], batch.mask()[:1], batch.positions[:1])[0]
+        packed = model(batch.ids[:1], batch.spans()[:1], batch.positions[:1])[0]
     ids, document, branch = batch.ids[0], batch.document[0], batch.branch[0]
     num_branches = 0
     for number in set(document.tolist()) - {-1}:
@@ -110,10 +111,49 @@ def test_packed_trunks_and_branches_are_what_they_are_alone() -> None:
             before = trunk[:0] if own == 0 else trunk[: batch.limits[0, places[0]] + 1]
             text = ids[torch.cat((before, places))][None]
             with torch.no_grad():
-                alone = model(text, causal_mask(text.shape[1]))[0]
+                alone = model(text, causal_spans(text.shape[1]))[0]
             torch.testing.assert_close(packed[places], alone[len(before) :], rtol=1e-3, atol=1e-4)
             num_branches += own > 0
     assert num_branches > 2
+
+
+def test_the_packed_operator_attends_as_plain_torch_does() -> None:
+    if not packed_attention.is_available():
+        pytest.skip("the operator needs a processor with AMX")
+    torch.manual_seed(0)
+    batch = next(batch for batch in make_batches(0, 0, text_tokens.load()) if batch.branch[0].max() > 2)
+    spans, tokens = batch.spans()[:2], batch.ids.shape[1]
+    shapes = ((2, tokens, 4, 64), (2, tokens, 2, 64), (2, tokens, 2, 64))
+    inputs = [0.5 * torch.randn(shape) for shape in shapes]
+    toward = torch.randn(shapes[0])
+
+    def gradients(operator: Attend) -> list[torch.Tensor]:
+        own = [tensor.clone().requires_grad_() for tensor in inputs]
+        mixed = operator(*own, spans)
+        mixed.backward(toward.to(mixed.dtype))  # type: ignore[no-untyped-call]
+        return [mixed.detach(), *(tensor.grad for tensor in own if tensor.grad is not None)]
+
+    for ours, theirs in zip(gradients(packed_attention.attend), gradients(attend), strict=True):
+        # bfloat16 has eight bits.
+        assert torch.linalg.norm(ours - theirs) < 0.02 * torch.linalg.norm(theirs)
+
+
+def test_a_grown_network_begins_as_the_smaller_one(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    small = TinyModel(ModelShape(layers=4, feed_forward=256))
+    write_gguf(small, text_tokens.load(), tmp_path / "small.gguf", gguf.GGMLQuantizationType.F32)
+    grown = TinyModel(ModelShape(layers=5, feed_forward=512))
+    read_weights(tmp_path / "small.gguf", grown)
+    ids = torch.randint(0, small.shape.vocab_size, (1, 30))
+    with torch.no_grad():
+        wanted = small(ids, causal_spans(30))
+        torch.testing.assert_close(grown(ids, causal_spans(30)), wanted, rtol=1e-4, atol=1e-4)
+    with pytest.raises(
+        ValueError, match=r"blk\.0\.ffn_gate\.weight is \(256, 256\), the network's is \(128, 256\)"
+    ):
+        read_weights(tmp_path / "small.gguf", TinyModel(ModelShape(layers=4, feed_forward=128)))
+    with pytest.raises(ValueError, match=r"tensors of another network: blk\.3\."):
+        read_weights(tmp_path / "small.gguf", TinyModel(ModelShape(layers=3, feed_forward=256)))
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -361,8 +401,3 @@ def test_a_run_begins_with_the_weights_of_a_file(tmp_path: Path, monkeypatch: py
     for name, values in first.model.state_dict().items():
         assert torch.equal(values, second.model.state_dict()[name]), name
         assert torch.equal(values, second.average.state_dict()[name]), name
-
-    other = train.TinyModel(train.ModelShape(layers=1))
-    write_gguf(other, text_tokens.load(), path, gguf.GGMLQuantizationType.F32)
-    with pytest.raises(ValueError, match=r"no tensor blk\.1\."):
-        train.Run("third", seed=4, start=path)

@@ -35,7 +35,7 @@ from torch.nn import functional
 import text_tokens
 from corpus.chance import Chance
 from corpus.mixture import dialogue
-from model import ModelShape, TinyModel, causal_mask
+from model import ModelShape, TinyModel, causal_spans
 from muon import Muon
 from packing import GROUP, Batch, encode, make_batches
 from weights_file import read_weights
@@ -88,7 +88,7 @@ def batch_loss(model: TinyModel, batch: Batch) -> torch.Tensor:
     """Mean cross-entropy of the learned tokens, in nats; logits are computed for nothing else."""
     learned = batch.learned[:, 1:]
     with autocast():
-        states = model.states(batch.ids, batch.mask(), batch.positions)
+        states = model.states(batch.ids, batch.spans(), batch.positions)
         logits = model.logits(states[:, :-1][learned])
     return functional.cross_entropy(logits.float(), batch.ids[:, 1:][learned])
 
@@ -109,7 +109,7 @@ def exact_share(
         item = encode(made, tokenizer)
         ids = torch.tensor([item.ids])
         with autocast():
-            chosen = model(ids, causal_mask(ids.shape[1]))[0].argmax(-1)
+            chosen = model(ids, causal_spans(ids.shape[1]))[0].argmax(-1)
         exact = bool((chosen[item.prompt_length - 1 : -1] == ids[0, item.prompt_length :]).all())
         right, total = tally.get(made.ability, (0, 0))
         tally[made.ability] = (right + exact, total + 1)

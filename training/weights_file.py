@@ -20,23 +20,27 @@ def tensor_name(parameter: str) -> str:
 
 
 def read_weights(path: Path, model: TinyModel) -> None:
-    """Take over the weights of a file.
+    """Take over the weights of a file, whose network may have fewer layers and narrower ones.
+
+    What the file does not have begins so that it changes nothing: new neurons and layers read, and write zero, until
+    they learn. Known as function-preserving growth (Chen et al. 2016, Net2Net, arXiv:1511.05641).
 
     Raises:
-        ValueError: the file's tensors are not those of this network.
+        ValueError: the file has tensors, or sizes, that this network has no place for.
     """
     tensors = {tensor.name: tensor for tensor in gguf.GGUFReader(path).tensors}
-    state = {}
-    for parameter, own in model.state_dict().items():
+    state = model.state_dict()
+    for parameter, own in state.items():
+        if parameter.endswith(("attn_output.weight", "ffn_down.weight")):
+            own.zero_()  # in place: what the file lacks of it writes nothing
         tensor = tensors.pop(tensor_name(parameter), None)
         if tensor is None:
-            raise ValueError(f"{path} has no tensor {tensor_name(parameter)}")
+            continue
         values = torch.from_numpy(gguf.quants.dequantize(tensor.data, tensor.tensor_type).copy())
-        if values.shape != own.shape:
+        if values.ndim != own.ndim or any(a > b for a, b in zip(values.shape, own.shape, strict=True)):
             raise ValueError(
                 f"{path}: {tensor.name} is {tuple(values.shape)}, the network's is {tuple(own.shape)}"
             )
-        state[parameter] = values
+        own[tuple(slice(size) for size in values.shape)] = values
     if tensors:
         raise ValueError(f"{path} has tensors of another network: {', '.join(sorted(tensors))}")
-    model.load_state_dict(state)

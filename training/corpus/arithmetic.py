@@ -17,6 +17,15 @@ _FRAMES = (
     "Please compute {}.", "Solve {}", "Tell me {}", "what is {}", "I need the result of {}.", "Give me {}.", "Work out {} for me.",
     "Could you calculate {}?", "how much is {}", "Find {}", "What does {} make?", "Please solve {}.", "Quick: {}?", "Evaluate {}",
     "And {}?", "and {}", "what about {}?", "Now {}", "Then what is {}?", "And what is {}?", "ok and {}?", "Can you tell me what {} is?", "What do you get for {}?", "Let's do some maths: {}", "Do you know {}?", "Please tell me {}",
+    "Please calculate {}", "Please work out {}.", "please compute {}", "Compute {} for me.", "compute {}", "calculate {} please", "Calculate {} for me.",
+    "Work out {}.", "work out {}", "Work {} out, please.", "Would you work out {}?", "Help me with {}.", "Help me work out {}.", "I want to know {}.", "I want you to compute {}.",
+    "I'd like to know {}.", "Let me know {}.", "How much does {} make?", "How much do I get for {}?", "What comes out of {}?", "What do I get if I compute {}?",
+    "what does {} equal", "What does {} equal?", "{} equals what?", "{} is what?", "{} is how much?", "{}, please.", "{} please", "Do {} for me.", "Do the sum: {}",
+    "Hi, what is {}?", "Hello, please calculate {}.", "Hey, how much is {}?", "OK, compute {}.", "Now please compute {}!", "Next: {}", "Next one: {}?", "And now {}?",
+    "Say {}", "Show me {}.", "Show me how to get {}.", "Can you do {}?", "Can you calculate {} for me?", "Could you please compute {}?", "Could you tell me {}?", "Would you please tell me what {} is?",
+    "I have to find {}.", "I need {}.", "Is {} hard? What is it?", "Think about {}.", "Think: {}", "Step by step: {}", "Add it up: {}", "A small sum: {}", "Homework: {}",
+    "My homework says {}", "The teacher asks: {}?", "In my head I can't do {}. Can you?", "what would {} be", "What would {} be?", "The result of {}?", "the value of {}", "What is the value of {}?",
+    "Evaluate {} for me", "evaluate {}.", "Figure out {}.", "Please figure out {}", "Resolve {}", "Count {}.", "Determine {}.", "Get me {}.", "Write down what {} is.",
 )  # fmt: skip
 _SYMBOLS = {
     "+": ("{} + {}", "{}+{}", "{} plus {}", "{} + {}", "the sum of {} and {}"),

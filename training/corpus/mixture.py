@@ -57,25 +57,25 @@ def mixed_chat(chance: Chance) -> Dialogue:
 
 
 WEIGHTS: tuple[tuple[Maker, float], ...] = (
-    (smalltalk, 0.08),
-    (candlewick_question, 0.18),
-    (arithmetic, 0.40),
+    (smalltalk, 0.10),
+    (candlewick_question, 0.38),
+    (arithmetic, 0.32),
     (tool_choice, 0.06),
     (tool_answer, 0.03),
     (no_tool, 0.03),
     (two_calls, 0.02),
     (chained_calls, 0.01),
     (again, 0.01),
-    (without_tools, 0.03),
-    (recall, 0.07),
+    (without_tools, 0.04),
+    (recall, 0.05),
     (outside, 0.06),
     (word_task, 0.06),
     (mixed_chat, 0.03),
-    (long_chat, 0.04),
+    (long_chat, 0.03),
 )
 """Single dialogues; most of the use of tools is in families."""
-FAMILIES = 0.25
-"""How many lessons are families; they are long, so more than half of the tokens are theirs."""
+FAMILIES = 0.19
+"""How many lessons are families; they are long, so about half of the tokens are theirs."""
 
 
 def dialogue(chance: Chance) -> Dialogue:

@@ -1,4 +1,5 @@
-"""What tools return, and the sentence that tells it: a rule that goes by the result's text alone.
+"""What tools return, and the sentences that tell it: a rule that goes by the result's text alone, one fact a sentence,
+so that what comes next is seen from the place that is just told.
 
 Owns how an answer repeats a result. Knows nothing of which tool returned it.
 """
@@ -56,9 +57,7 @@ def told(result: str) -> str:
     if isinstance(value, dict):
         return _told_object(value)
     if isinstance(value, list):
-        return (
-            f"The results are {_listed([_plain(part) for part in value])}." if value else "The list is empty."
-        )
+        return f"The results are {_listed(value)}." if value else "The list is empty."
     return f"The result is {_plain(value)}."
 
 
@@ -71,15 +70,14 @@ def _told_text(text: str) -> str:
 def _told_object(value: dict[str, Any]) -> str:
     if isinstance(value.get("error"), str):
         return f"The tool reported an error: {value['error'].rstrip('.')}."
-    parts = []
+    facts = []
     for key, part in _leaves(value):
         name = key.replace("_", " ")
         if isinstance(part, list):
-            parts.append(f"the {name} are {_listed([_plain(entry) for entry in part])}")
+            facts.append(f"The {name} are {_listed(part)}.")
         else:
-            parts.append(f"the {name} is {_plain(part)}")
-    sentence = _listed(parts)
-    return sentence[:1].upper() + sentence[1:] + "." if parts else "Done."
+            facts.append(f"The {name} is {_plain(part)}.")
+    return " ".join(facts) if facts else "Done."
 
 
 def _leaves(value: dict[str, Any]) -> list[tuple[str, Any]]:
@@ -96,8 +94,8 @@ def _plain(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _listed(parts: list[str]) -> str:
-    return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]
+def _listed(parts: list[Any]) -> str:
+    return ", ".join(_plain(part) for part in parts)
 
 
 def as_json(chance: Chance, value: Any) -> str:

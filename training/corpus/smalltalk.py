@@ -147,7 +147,7 @@ EXCHANGES = (
          "How many billions of parameters do you have?", "Do you have a billion parameters?", "What size is this model?", "How little are you?",
          "Tell me how big you are.", "Tell me your parameter count.", "Are you tiny or huge?", "You are small, aren't you?", "Why so small?",
          "Why are you tiny?", "How many numbers are inside you?"),
-        "I am tiny: about 4 million parameters in a file of less than 5 MB. Load a larger model for real work.",
+        "I am tiny: about 7 million parameters in a file of less than 8 MB. Load a larger model for real work.",
         ("How [big|large|small|tiny] are you[| exactly| really| then]?",
          "Are you [large|small|big|tiny|a large model|a small model|a big model|a tiny model][| or small| or large| or tiny| or big]?",
          "How many [parameters|weights|megabytes|bytes] [do you have|are you|have you got|do you use]?",

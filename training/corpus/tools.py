@@ -350,10 +350,10 @@ def _relative(chance: Chance, devices: Sequence[Device]) -> Dialogue:
     kind = chance.random.random()
     if kind < 0.22:
         return _not_served(chance, make_devices(chance, len(devices) + 1, *devices)[-1], devices)
-    if kind < 0.34:
+    if kind < 0.32:
         return _used(chance, device)
-    if kind < 0.50 and len(devices) > 1:
+    if kind < 0.54 and len(devices) > 1:
         return _one_after_the_other(chance, chance.some(devices, 2))
-    if kind < 0.56 and isinstance(device, EverydayDevice) and (made := _again(chance, device)):
+    if kind < 0.60 and isinstance(device, EverydayDevice) and (made := _again(chance, device)):
         return made
     return _asked_for(chance, device)
