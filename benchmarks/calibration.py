@@ -34,9 +34,8 @@ class Machine:
     def __init__(self, threads: int, isa: str = "") -> None:
         self._threads = _kernels.ThreadPool(threads)
         self._isa = isa
-        self._data = np.ones(
-            bandwidth_bytes(), np.uint8
-        )  # written, since untouched pages are all the one zero page
+        # Written, since untouched pages are all the one zero page.
+        self._data = np.ones(bandwidth_bytes(), np.uint8)
         self.best = self._now()
         for _ in range(4):
             self.read()

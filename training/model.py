@@ -21,6 +21,7 @@ from torch.nn import functional
 import packed_attention
 
 Attend = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+"""Query, key, value, and who sees whom, as a mask or as spans."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,9 @@ def rotate(x: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
     return torch.stack((even * cosines - odd * sines, even * sines + odd * cosines), dim=-1).flatten(-2)
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor, spans: Tensor) -> Tensor:
-    """[batch, tokens, heads, head_dim] of the same and of keys and values [batch, tokens, kv_heads, head_dim].
+def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
+    """[batch, tokens, heads, head_dim] of the same, of keys and values [batch, tokens, kv_heads, head_dim], and of what
+    :func:`mask` gives.
 
     Written out, since torch's fused attention on a CPU takes 20 times as long backwards in bfloat16. The heads that
     share a key stand side by side, so one product serves them all.
@@ -83,11 +85,11 @@ def attend(query: Tensor, key: Tensor, value: Tensor, spans: Tensor) -> Tensor:
     kv_heads = key.shape[2]
     query = query.view(batch, tokens, kv_heads, -1, head_dim).permute(0, 2, 3, 1, 4)
     key, value = key.permute(0, 2, 3, 1), value.transpose(1, 2)
-    allowed = mask(spans).to(query.dtype)  # scores that stay in bfloat16 take a third of the time
+    allowed = mask.to(query.dtype)  # scores that stay in bfloat16 take a third of the time
     pieces = []
     for start in range(0, tokens, CHUNK):
         end = min(start + CHUNK, tokens)
-        scores = query[..., start:end, :].flatten(2, 3) @ key[..., :end].to(query.dtype)
+        scores = query[..., start:end, :].flatten(2, 3) @ key[..., :end]
         scores = scores.view(batch, heads, end - start, end) + allowed[..., start:end, :end]
         weights = scores.softmax(-1).view(batch, kv_heads, -1, end)
         pieces.append(
@@ -106,7 +108,7 @@ class Attention(nn.Module):
         self.attn_v = nn.Linear(shape.hidden, columns, bias=False)
         self.attn_output = nn.Linear(shape.hidden, shape.hidden, bias=False)
 
-    def forward(self, x: Tensor, angles: tuple[Tensor, Tensor], spans: Tensor, attend: Attend) -> Tensor:
+    def forward(self, x: Tensor, angles: tuple[Tensor, Tensor], seen: Tensor, attend: Attend) -> Tensor:
         batch, tokens, _ = x.shape
         shape = self.shape
         query = self.attn_q(x).view(batch, tokens, shape.heads, shape.head_dim)
@@ -114,7 +116,7 @@ class Attention(nn.Module):
         value = self.attn_v(x).view(batch, tokens, shape.kv_heads, shape.head_dim)
         if self.rope:
             query, key = rotate(query, *angles), rotate(key, *angles)
-        mixed = attend(query * shape.head_dim**-0.5, key, value, spans)
+        mixed = attend(query * shape.head_dim**-0.5, key, value, seen)
         result: Tensor = self.attn_output(mixed.reshape(batch, tokens, shape.hidden))
         return result
 
@@ -129,8 +131,8 @@ class Block(nn.Module):
         self.ffn_up = nn.Linear(shape.hidden, shape.feed_forward, bias=False)
         self.ffn_down = nn.Linear(shape.feed_forward, shape.hidden, bias=False)
 
-    def forward(self, x: Tensor, angles: tuple[Tensor, Tensor], spans: Tensor, attend: Attend) -> Tensor:
-        x = x + self.attention(self.attn_norm(x), angles, spans, attend)
+    def forward(self, x: Tensor, angles: tuple[Tensor, Tensor], seen: Tensor, attend: Attend) -> Tensor:
+        x = x + self.attention(self.attn_norm(x), angles, seen, attend)
         y = self.ffn_norm(x)
         result: Tensor = x + self.ffn_down(functional.silu(self.ffn_gate(y)) * self.ffn_up(y))
         return result
@@ -183,8 +185,9 @@ class TinyModel(nn.Module):
             and ids.shape[1] % packed_attention.TOKENS_BY == 0
         )
         packed = fits and torch.is_autocast_enabled("cpu") and packed_attention.is_available()
+        attention, seen = (packed_attention.attend, spans) if packed else (attend, mask(spans))
         for block in self.blk:
-            x = block(x, angles, spans, packed_attention.attend if packed else attend)
+            x = block(x, angles, seen, attention)
         normed: Tensor = self.output_norm(x)
         return normed
 

@@ -18,6 +18,9 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstdlib>
+#include <memory>
+#include <tuple>
 #include <vector>
 
 namespace {
@@ -27,6 +30,9 @@ using Half = at::BFloat16;
 constexpr int kBlock = 32;   // queries and keys of a block: two tiles of 16, and one inner length of a tile product
 constexpr int kHead = 64;    // columns of a head
 constexpr int kTile = 512;   // bfloat16 values in a tile: 16 rows of 64 bytes
+constexpr float kLog2E = 1.4426950408889634f;
+
+// Floats that a tile or a register reads whole lines of.
 template <typename T>
 struct Aligned : std::allocator<T> {
   template <typename U>
@@ -35,7 +41,6 @@ struct Aligned : std::allocator<T> {
   void deallocate(T* data, std::size_t) { std::free(data); }
 };
 using Floats = std::vector<float, Aligned<float>>;
-constexpr float kLog2E = 1.4426950408889634f;
 
 // All tiles have 16 rows of 64 bytes. The library that multiplies the other matrices keeps shapes of its own
 // in the same registers, so they are put back.

@@ -33,7 +33,7 @@ from corpus.long_chats import long_chat
 from corpus.mixture import dialogue, learned_throughout
 from corpus.tools import tool_family
 from export import write_gguf
-from model import Attend, ModelShape, TinyModel, attend, causal_spans
+from model import Attend, ModelShape, TinyModel, attend, causal_spans, mask
 from muon import Muon
 from packing import GROUP, TOKENS_PER_BATCH, drills, encode, encode_family, lay_out, make_batches, pack
 from weights_file import read_weights, tensor_name
@@ -127,13 +127,14 @@ def test_the_packed_operator_attends_as_plain_torch_does() -> None:
     inputs = [0.5 * torch.randn(shape) for shape in shapes]
     toward = torch.randn(shapes[0])
 
-    def gradients(operator: Attend) -> list[torch.Tensor]:
+    def gradients(operator: Attend, seen: torch.Tensor) -> list[torch.Tensor]:
         own = [tensor.clone().requires_grad_() for tensor in inputs]
-        mixed = operator(*own, spans)
+        mixed = operator(*own, seen)
         mixed.backward(toward.to(mixed.dtype))  # type: ignore[no-untyped-call]
         return [mixed.detach(), *(tensor.grad for tensor in own if tensor.grad is not None)]
 
-    for ours, theirs in zip(gradients(packed_attention.attend), gradients(attend), strict=True):
+    both = gradients(packed_attention.attend, spans), gradients(attend, mask(spans))
+    for ours, theirs in zip(*both, strict=True):
         # bfloat16 has eight bits.
         assert torch.linalg.norm(ours - theirs) < 0.02 * torch.linalg.norm(theirs)
 
@@ -154,6 +155,14 @@ def test_a_grown_network_begins_as_the_smaller_one(tmp_path: Path) -> None:
         read_weights(tmp_path / "small.gguf", TinyModel(ModelShape(layers=4, feed_forward=128)))
     with pytest.raises(ValueError, match=r"tensors of another network: blk\.3\."):
         read_weights(tmp_path / "small.gguf", TinyModel(ModelShape(layers=3, feed_forward=256)))
+    with pytest.raises(
+        ValueError, match=r"token_embd\.weight is \(2048, 256\), the network's is \(2048, 512\)"
+    ):
+        read_weights(tmp_path / "small.gguf", TinyModel(ModelShape(hidden=512)))
+    del small.blk[1].ffn_norm
+    write_gguf(small, text_tokens.load(), tmp_path / "small.gguf", gguf.GGMLQuantizationType.F32)
+    with pytest.raises(ValueError, match=r"no tensor blk\.1\.ffn_norm\.weight"):
+        read_weights(tmp_path / "small.gguf", grown)
 
 
 @pytest.mark.parametrize("seed", range(20))

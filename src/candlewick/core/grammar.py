@@ -127,9 +127,8 @@ class GrammarCompiler:
     def __init__(self, tokenizer: GrammarTokenizer) -> None:
         self._tokenizer = tokenizer
         self._lock = threading.Lock()
-        self._vocabulary_lock = (
-            threading.Lock()
-        )  # held for a second, in which nobody should wait for what is known
+        # Held for a second, in which nobody should wait for what is known.
+        self._vocabulary_lock = threading.Lock()
         self._vocabulary: LLTokenizer | None = None
         self._cache: OrderedDict[str, Grammar] = OrderedDict()
 
