@@ -29,12 +29,17 @@ void put_planes(const uint8_t* q, int row, uint8_t* record) {
             const uint32_t odd = four(q, 2 * line + 1) & 0x0f0f0f0fu;
             put(record + Panel::nibble_at + 64 * line, row, even | (odd << 4));
         }
-    constexpr int pair_shift = Panel::nibble_bytes > 0 ? 4 : 0;
     if constexpr (Panel::pair_bytes > 0)
         for (int line = 0; line < Panel::steps / 4; ++line) {
             uint32_t word = 0;
-            for (int i = 0; i < 4; ++i) word |= ((four(q, 4 * line + i) >> pair_shift) & 0x03030303u) << (2 * i);
+            for (int i = 0; i < 4; ++i) word |= (four(q, 4 * line + i) & 0x03030303u) << (2 * i);
             put(record + Panel::pair_at + 64 * line, row, word);
+        }
+    if constexpr (Panel::six_bytes > 0)
+        for (int line = 0; line < Panel::steps / 4 * 3; ++line) {
+            const int first = line / 3 * 4, third = line % 3;
+            const uint32_t spread = (four(q, first + 3) >> (2 * third)) & 0x03030303u;
+            put(record + 64 * line, row, four(q, first + third) | (spread << 6));
         }
     constexpr int bit_shift = Panel::bits - 1;
     if constexpr (Panel::bit_bytes > 0)
@@ -109,9 +114,12 @@ uint8_t stored_value(const uint8_t* record, int row, int k) {
     if constexpr (Panel::byte_bytes > 0) value = record[64 * step + byte];
     if constexpr (Panel::nibble_bytes > 0)
         value = (record[Panel::nibble_at + 64 * (step / 2) + byte] >> (4 * (step % 2))) & 15;
-    if constexpr (Panel::pair_bytes > 0) {
-        const int pair = (record[Panel::pair_at + 64 * (step / 4) + byte] >> (2 * (step % 4))) & 3;
-        value |= pair << (Panel::nibble_bytes > 0 ? 4 : 0);
+    if constexpr (Panel::pair_bytes > 0)
+        value |= (record[Panel::pair_at + 64 * (step / 4) + byte] >> (2 * (step % 4))) & 3;
+    if constexpr (Panel::six_bytes > 0) {
+        const uint8_t* lines = record + 192 * (step / 4) + byte;
+        value = step % 4 < 3 ? lines[64 * (step % 4)] & 63
+                             : lines[0] >> 6 | (lines[64] >> 6) << 2 | (lines[128] >> 6) << 4;
     }
     if constexpr (Panel::bit_bytes > 0)
         value |= ((record[Panel::bit_at + 64 * (step / 8) + byte] >> (step % 8)) & 1) << (Panel::bits - 1);

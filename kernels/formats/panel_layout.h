@@ -10,8 +10,9 @@
 //   nibble plane   two steps a line: the low nibble of a byte is the even step's value
 //   pair plane     four steps a line, two bits each, the first step's lowest
 //   bit plane      eight steps a line, one bit each
+//   six plane      four steps in three lines: a line's low six bits are one step, its upper two a third of the fourth's
 //   byte plane     one step a line
-// A format of 2 bits is a pair plane; 3: pair + bit plane; 4: nibble; 5: nibble + bit; 6: nibble + pair; 8: byte.
+// A format of 2 bits is a pair plane; 3: pair + bit plane; 4: nibble; 5: nibble + bit; 6: six plane; 8: byte.
 //
 // Every format keeps its own numbers: packing loses nothing.
 #pragma once
@@ -63,15 +64,16 @@ struct PanelLayout {
 
     // Bytes of each plane for one step of 16 rows, times the steps of a block.
     static constexpr int steps = block / 4;
-    static constexpr int nibble_bytes = Bits == 4 || Bits == 5 || Bits == 6 ? steps * 32 : 0;
-    static constexpr int pair_bytes = Bits == 2 || Bits == 3 || Bits == 6 ? steps * 16 : 0;
+    static constexpr int nibble_bytes = Bits == 4 || Bits == 5 ? steps * 32 : 0;
+    static constexpr int pair_bytes = Bits == 2 || Bits == 3 ? steps * 16 : 0;
     static constexpr int bit_bytes = Bits == 3 || Bits == 5 ? steps * 8 : 0;
+    static constexpr int six_bytes = Bits == 6 ? steps * 48 : 0;
     static constexpr int byte_bytes = Bits == 8 ? steps * 64 : 0;
 
-    static constexpr int nibble_at = 0;    // the byte plane starts here too: no format has both
+    static constexpr int nibble_at = 0;    // the six plane and the byte plane start here too: no format has two of them
     static constexpr int pair_at = nibble_at + nibble_bytes;
     static constexpr int bit_at = pair_at + pair_bytes;
-    static constexpr int scale_at = bit_at + bit_bytes + byte_bytes;
+    static constexpr int scale_at = bit_at + bit_bytes + six_bytes + byte_bytes;
     static constexpr int scale_bytes = Scales == Scaling::six_bit_min                                     ? 192
                                        : Scales == Scaling::four_bit_min || Scales == Scaling::signed_16 ? 256
                                        : Scales == Scaling::signed_32                                    ? 128

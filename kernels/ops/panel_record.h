@@ -19,12 +19,12 @@ static inline __attribute__((always_inline)) typename S::I32 field(typename S::I
 // The planes of a record from value k on; k is a multiple of 32.
 template <class Panel>
 struct PlaneCursor {
-    const uint8_t* nibbles;    // or bytes
+    const uint8_t* nibbles;    // or six bits, or bytes
     const uint8_t* pairs;
     const uint8_t* bits;
 
     PlaneCursor(const uint8_t* record, int k)
-        : nibbles(record + Panel::nibble_at + (Panel::byte_bytes > 0 ? 16 : 8) * k),
+        : nibbles(record + Panel::nibble_at + 2 * (Panel::bits >= 6 ? Panel::bits : 4) * k),
           pairs(record + Panel::pair_at + 4 * k),
           bits(record + Panel::bit_at + 2 * k) {}
 };
@@ -36,6 +36,15 @@ static inline __attribute__((always_inline)) typename S::Bytes unpack_step(const
     using I32 = typename S::I32;
     if constexpr (Panel::byte_bytes > 0) {
         return S::load_bytes(planes.nibbles + 64 * Step);
+    } else if constexpr (Panel::six_bytes > 0) {
+        const uint8_t* lines = planes.nibbles + 192 * (Step / 4);
+        constexpr int line = Step % 4;
+        if constexpr (line < 3)
+            return S::as_bytes(field<S, 0, 0, 0x3f3f3f3fu>(S::load_line(lines + 64 * line)));
+        else
+            return S::as_bytes(S::or_int(field<S, 6, 0, 0x03030303u>(S::load_line(lines)),
+                                         S::or_int(field<S, 6, 2, 0x0c0c0c0cu>(S::load_line(lines + 64)),
+                                                   field<S, 6, 4, 0x30303030u>(S::load_line(lines + 128)))));
     } else {
         I32 value;
         if constexpr (Panel::nibble_bytes > 0) {
@@ -43,15 +52,8 @@ static inline __attribute__((always_inline)) typename S::Bytes unpack_step(const
             constexpr int from = 4 * (Step % 2), to = Raised ? from : 0;
             value = field<S, from, to, 0x0f0f0f0fu << to>(line);
         }
-        if constexpr (Panel::pair_bytes > 0) {
-            constexpr int to = Panel::nibble_bytes > 0 ? 4 : 0;
-            const I32 line = S::load_line(planes.pairs + 64 * (Step / 4));
-            const I32 pair = field<S, 2 * (Step % 4), to, 0x03030303u << to>(line);
-            if constexpr (Panel::nibble_bytes > 0)
-                value = S::or_int(value, pair);
-            else
-                value = pair;
-        }
+        if constexpr (Panel::pair_bytes > 0)
+            value = field<S, 2 * (Step % 4), 0, 0x03030303u>(S::load_line(planes.pairs + 64 * (Step / 4)));
         if constexpr (Panel::bit_bytes > 0) {
             constexpr int to = Panel::bits - 1;
             const I32 line = S::load_line(planes.bits + 64 * (Step / 8));
