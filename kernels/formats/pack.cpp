@@ -27,7 +27,7 @@ void put_planes(const uint8_t* q, int row, uint8_t* record) {
         for (int line = 0; line < Panel::steps / 2; ++line) {
             const uint32_t even = four(q, 2 * line) & 0x0f0f0f0fu;
             const uint32_t odd = four(q, 2 * line + 1) & 0x0f0f0f0fu;
-            put(record + Panel::nibble_at + 64 * line, row, even | (odd << 4));
+            put(record + 64 * line, row, even | (odd << 4));
         }
     if constexpr (Panel::pair_bytes > 0)
         for (int line = 0; line < Panel::steps / 4; ++line) {
@@ -106,6 +106,9 @@ void pack_floats(TensorType type, const uint8_t* rows, int num_rows, int columns
 
 // -- back to floats -------------------------------------------------------------------------------------------------
 
+// What is spread over the upper two bits of three lines.
+int fourth_of(const uint8_t* lines) { return lines[0] >> 6 | (lines[64] >> 6) << 2 | (lines[128] >> 6) << 4; }
+
 template <class Panel>
 uint8_t stored_value(const uint8_t* record, int row, int k) {
     const int step = k / 4;
@@ -113,13 +116,12 @@ uint8_t stored_value(const uint8_t* record, int row, int k) {
     int value = 0;
     if constexpr (Panel::byte_bytes > 0) value = record[64 * step + byte];
     if constexpr (Panel::nibble_bytes > 0)
-        value = (record[Panel::nibble_at + 64 * (step / 2) + byte] >> (4 * (step % 2))) & 15;
+        value = (record[64 * (step / 2) + byte] >> (4 * (step % 2))) & 15;
     if constexpr (Panel::pair_bytes > 0)
         value |= (record[Panel::pair_at + 64 * (step / 4) + byte] >> (2 * (step % 4))) & 3;
     if constexpr (Panel::six_bytes > 0) {
         const uint8_t* lines = record + 192 * (step / 4) + byte;
-        value = step % 4 < 3 ? lines[64 * (step % 4)] & 63
-                             : lines[0] >> 6 | (lines[64] >> 6) << 2 | (lines[128] >> 6) << 4;
+        value = step % 4 < 3 ? lines[64 * (step % 4)] & 63 : fourth_of(lines);
     }
     if constexpr (Panel::bit_bytes > 0)
         value |= ((record[Panel::bit_at + 64 * (step / 8) + byte] >> (step % 8)) & 1) << (Panel::bits - 1);
@@ -160,7 +162,7 @@ int min_of(const uint8_t* record, int row, int sub_block) {
     const uint8_t* at = record + Panel::scale_at + 4 * row + sub_block % 4;
     if constexpr (Panel::scaling == Scaling::four_bit_min) return at[64 * (sub_block / 4)] >> 4;
     if (sub_block < 4) return at[128] & 63;
-    return (at[0] >> 6) | ((at[64] >> 6) << 2) | ((at[128] >> 6) << 4);
+    return fourth_of(at);
 }
 
 template <TensorType T>

@@ -70,8 +70,9 @@ struct PanelLayout {
     static constexpr int six_bytes = Bits == 6 ? steps * 48 : 0;
     static constexpr int byte_bytes = Bits == 8 ? steps * 64 : 0;
 
-    static constexpr int nibble_at = 0;    // the six plane and the byte plane start here too: no format has two of them
-    static constexpr int pair_at = nibble_at + nibble_bytes;
+    // The nibble, six or byte plane comes first: no format has two of them.
+    static constexpr int first_plane_bits = nibble_bytes > 0 ? 4 : six_bytes + byte_bytes > 0 ? Bits : 0;
+    static constexpr int pair_at = nibble_bytes;
     static constexpr int bit_at = pair_at + pair_bytes;
     static constexpr int scale_at = bit_at + bit_bytes + six_bytes + byte_bytes;
     static constexpr int scale_bytes = Scales == Scaling::six_bit_min                                     ? 192

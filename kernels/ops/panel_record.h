@@ -16,15 +16,23 @@ static inline __attribute__((always_inline)) typename S::I32 field(typename S::I
     return S::and_int(moved, S::set1_int(int32_t(Mask)));
 }
 
+// The fourth of four lines of six bits, of which the upper two bits of the three at `lines` hold a third each.
+template <class S>
+static inline __attribute__((always_inline)) typename S::I32 fourth_line(const uint8_t* lines) {
+    return S::or_int(field<S, 6, 0, 0x03030303u>(S::load_line(lines)),
+                     S::or_int(field<S, 6, 2, 0x0c0c0c0cu>(S::load_line(lines + 64)),
+                               field<S, 6, 4, 0x30303030u>(S::load_line(lines + 128))));
+}
+
 // The planes of a record from value k on; k is a multiple of 32.
 template <class Panel>
 struct PlaneCursor {
-    const uint8_t* nibbles;    // or six bits, or bytes
+    const uint8_t* first;    // the nibble, six or byte plane
     const uint8_t* pairs;
     const uint8_t* bits;
 
     PlaneCursor(const uint8_t* record, int k)
-        : nibbles(record + Panel::nibble_at + 2 * (Panel::bits >= 6 ? Panel::bits : 4) * k),
+        : first(record + Panel::first_plane_bits * 2 * k),
           pairs(record + Panel::pair_at + 4 * k),
           bits(record + Panel::bit_at + 2 * k) {}
 };
@@ -35,20 +43,18 @@ template <class S, class Panel, int Step, bool Raised = false>
 static inline __attribute__((always_inline)) typename S::Bytes unpack_step(const PlaneCursor<Panel>& planes) {
     using I32 = typename S::I32;
     if constexpr (Panel::byte_bytes > 0) {
-        return S::load_bytes(planes.nibbles + 64 * Step);
+        return S::load_bytes(planes.first + 64 * Step);
     } else if constexpr (Panel::six_bytes > 0) {
-        const uint8_t* lines = planes.nibbles + 192 * (Step / 4);
+        const uint8_t* lines = planes.first + 192 * (Step / 4);
         constexpr int line = Step % 4;
         if constexpr (line < 3)
             return S::as_bytes(field<S, 0, 0, 0x3f3f3f3fu>(S::load_line(lines + 64 * line)));
         else
-            return S::as_bytes(S::or_int(field<S, 6, 0, 0x03030303u>(S::load_line(lines)),
-                                         S::or_int(field<S, 6, 2, 0x0c0c0c0cu>(S::load_line(lines + 64)),
-                                                   field<S, 6, 4, 0x30303030u>(S::load_line(lines + 128)))));
+            return S::as_bytes(fourth_line<S>(lines));
     } else {
         I32 value;
         if constexpr (Panel::nibble_bytes > 0) {
-            const I32 line = S::load_line(planes.nibbles + 64 * (Step / 2));
+            const I32 line = S::load_line(planes.first + 64 * (Step / 2));
             constexpr int from = 4 * (Step % 2), to = Raised ? from : 0;
             value = field<S, from, to, 0x0f0f0f0fu << to>(line);
         }
@@ -125,9 +131,7 @@ struct SubBlockMinimums {
             else if (v == 0)
                 bytes = S::and_int(S::load_int(at + 128), S::set1_int(0x3f3f3f3f));
             else
-                bytes = S::or_int(field<S, 6, 0, 0x03030303u>(S::load_int(at)),
-                                  S::or_int(field<S, 6, 2, 0x0c0c0c0cu>(S::load_int(at + 64)),
-                                            field<S, 6, 4, 0x30303030u>(S::load_int(at + 128))));
+                bytes = fourth_line<S>(at);
             if constexpr (Panel::scaling == Scaling::four_bit_min) bytes = field<S, 4, 0, 0x0f0f0f0fu>(bytes);
             const I32 low = S::set1_int(0x00ff00ff);
             even[v] = S::and_int(bytes, low);
