@@ -5,6 +5,7 @@ python -m pytest training/test_evaluation.py
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from chat_format import END_OF_TURN, render
-from corpus import arithmetic, everyday_tools, outside, smalltalk, tools
+from corpus import arithmetic, chains, everyday_tools, outside, smalltalk, tools
 from corpus.chance import Chance, is_held_out
 from corpus.dialogue import Dialogue
 from corpus.results import told
@@ -103,23 +104,61 @@ def test_answers_tell_results_of_every_form(result: str, answer: str) -> None:
 
 @pytest.mark.parametrize("key", everyday_tools.KEYS)
 def test_every_everyday_tool_can_be_asked_for(key: str) -> None:
-    """Each request of each tool names listed parameters, and its strings are copied from it."""
-    chance = Chance(3)
+    """Each request of each tool, held out or not, names parameters of it, and what a call has is said there."""
     source = everyday_tools.TOOLS[key]
     assert not all(map(is_held_out, source.asks))
-    for _ in range(40):
-        device = everyday_tools.everyday_device(chance, key)
-        offer = device.ask(chance)
-        assert offer.arguments.keys() <= device.tool.parameters.keys()
-        assert told(offer.result)
-        for value in offer.arguments.values():
-            assert not isinstance(value, str) or value in offer.request
+    for ask in source.asks:
+        names = {*everyday_tools.request_gaps(ask), *json.loads(ask.partition(" | ")[2] or "{}")}
+        assert names <= {*source.takes, *source.may}, ask
+    for split in ("train", "test"):
+        chance = Chance(3, split)
+        for _ in range(20):
+            device = everyday_tools.everyday_device(chance, key)
+            offer = device.ask(chance)
+            assert offer.arguments.keys() <= device.tool.parameters.keys()
+            assert told(offer.result)
+            for value in offer.arguments.values():
+                copied = isinstance(value, str) or (
+                    isinstance(value, int | float) and not isinstance(value, bool)
+                )
+                assert not copied or str(value) in offer.request
+
+
+def test_every_chain_can_be_followed() -> None:
+    """Its link is a parameter of the second tool, whose call follows from the request and the first result."""
+    tools = everyday_tools.TOOLS
+    for made in chains.CHAINS:
+        first, then = tools[made.first], tools[made.then]
+        parameters = {*first.takes, *first.may, *then.takes, *then.may}
+        assert {made.link, *made.fixed} <= {*then.takes, *then.may}
+        assert not all(map(is_held_out, made.asks)) or made.held_out
+        for ask in made.asks:
+            assert made.link not in everyday_tools.request_gaps(ask), ask
+            assert set(everyday_tools.request_gaps(ask)) <= parameters, ask
+    for split in ("train", "test"):
+        chance = Chance(5, split)
+        for _ in range(300):
+            one, two = chains.chain(chance)
+            said = f"{one.offer.request} {one.offer.result}"
+            fixed = [value for made in chains.CHAINS for value in made.fixed.values()]
+            for value in two.offer.arguments.values():
+                parts = value if isinstance(value, list) else [value]
+                assert value in fixed or all(
+                    str(part) in said or json.dumps(str(part))[1:-1] in said for part in parts
+                )
 
 
 def test_tools_of_the_test_split_are_never_trained_on() -> None:
-    chance = Chance(4)
-    seen = {everyday_tools.everyday_device(chance).source.key for _ in range(2000)}
-    held_out = set(everyday_tools.KEYS) - seen
-    assert len(held_out) >= 10
-    test = Chance(4, "test")
-    assert {everyday_tools.everyday_device(test).source.key for _ in range(500)} == held_out
+    held_out = {key for key in everyday_tools.KEYS if is_held_out(key)}
+    assert len(held_out) >= 50
+    chance, test = Chance(4), Chance(4, "test")
+    assert {everyday_tools.everyday_device(chance).source.key for _ in range(20_000)} == (
+        set(everyday_tools.KEYS) - held_out
+    )
+    assert {everyday_tools.everyday_device(test).source.key for _ in range(5000)} == held_out
+    for _ in range(2000):
+        for link in chains.chain(chance):
+            assert (
+                not isinstance(link.device, everyday_tools.EverydayDevice)
+                or link.device.source.key not in held_out
+            )

@@ -8,7 +8,7 @@ falls in a straight line to nothing at the end of the given time. A run in sever
 falls in each: ``--from-rate 1 --to-rate 0.3``, then ``--from-rate 0.3``.
 
 Each worker is a process with one thread that learns from batches of its own; they share their gradients after every
-step. Two threads of one process would wait for each other after every operation.
+step, and the work of Muon. Two threads of one process would wait for each other after every operation.
 """
 
 from __future__ import annotations
@@ -51,13 +51,51 @@ AVERAGE_STEPS = 100
 """How far back the average of the weights reaches; it is what is exported, good at any time of a run."""
 
 
+@dataclass(frozen=True)
+class Workers:
+    """This process among those that learn together; each has the same weights at every step."""
+
+    count: int
+    rank: int
+
+    @classmethod
+    def meet(cls, count: int, rank: int, meeting: Path) -> Workers:
+        """Waits for the others; ``meeting`` is a file that they all know and that is not there yet."""
+        if count > 1:
+            distributed.init_process_group(
+                "gloo", init_method=f"file://{meeting.absolute()}", rank=rank, world_size=count
+            )
+        return cls(count, rank)
+
+    def average_gradients(self, parameters: list[torch.nn.Parameter]) -> None:
+        if self.count == 1:
+            return
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        together = torch.cat([gradient.flatten() for gradient in gradients])
+        distributed.all_reduce(together)
+        together /= self.count
+        for gradient, part in zip(gradients, together.split([g.numel() for g in gradients]), strict=True):
+            gradient.copy_(part.view_as(gradient))
+
+    def agree(self, value: float) -> float:
+        """The first worker's value, on all of them."""
+        if self.count == 1:
+            return value
+        shared = torch.tensor([value], dtype=torch.float64)
+        distributed.broadcast(shared, 0)
+        return float(shared)
+
+
+ALONE = Workers(1, 0)
+
+
 class Optimizers:
     """Muon for the blocks' matrices, AdamW for the rest, and one schedule for both."""
 
-    def __init__(self, model: TinyModel) -> None:
+    def __init__(self, model: TinyModel, workers: Workers) -> None:
         matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and name.startswith("blk")]
         others = [p for name, p in model.named_parameters() if not (p.ndim == 2 and name.startswith("blk"))]
-        self.matrices = Muon(matrices, lr=MATRIX_RATE)
+        self.matrices = Muon(matrices, lr=MATRIX_RATE, workers=workers.count, rank=workers.rank)
         self.others = torch.optim.AdamW(
             others, lr=VECTOR_RATE, betas=(0.9, 0.95), weight_decay=0.0, fused=True
         )
@@ -119,7 +157,7 @@ def exact_share(
 class Run:
     """One named run: its folder, its model and optimisers, and how far it is."""
 
-    def __init__(self, name: str, seed: int, start: Path | None = None) -> None:
+    def __init__(self, name: str, seed: int, start: Path | None = None, workers: Workers = ALONE) -> None:
         """``start`` is a file whose weights a new run begins with."""
         self.folder = RUNS / name
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -129,7 +167,8 @@ class Run:
         if start:
             read_weights(start, self.model)
         self.average = copy.deepcopy(self.model).requires_grad_(False)
-        self.optimizers = Optimizers(self.model)
+        self.workers = workers
+        self.optimizers = Optimizers(self.model, workers)
         if self.checkpoint.exists():
             state = torch.load(self.checkpoint)
             self.step, self.tokens = state["step"], state["tokens"]
@@ -137,13 +176,13 @@ class Run:
             self.average.load_state_dict(state["average"])
             self.optimizers.restore(state["optimizers"])
 
-    def learn(self, batch: Batch, rate: float, workers: Workers) -> tuple[float, float]:
+    def learn(self, batch: Batch, rate: float) -> tuple[float, float]:
         """One step at ``rate`` times the full rates; the loss before it and the gradient's norm."""
         loss = batch_loss(self.model, batch)
         loss.backward()  # type: ignore[no-untyped-call]
         parameters = list(self.model.parameters())
-        workers.average_gradients(parameters)
-        self.tokens += workers.count * int((batch.document >= 0).sum())
+        self.workers.average_gradients(parameters)
+        self.tokens += self.workers.count * int((batch.document >= 0).sum())
         norm = torch.nn.utils.clip_grad_norm_(parameters, CLIP)
         self.optimizers.step(rate)
         self._update_average()
@@ -192,51 +231,12 @@ def group_batches(seed: int, group: int, worker: int, drill_share: float) -> lis
     return make_batches((seed << 40) + group, worker, _tokenizer(), drill_share)
 
 
-@dataclass(frozen=True)
-class Workers:
-    """This process among those that learn together; each has the same weights at every step."""
-
-    count: int
-    rank: int
-
-    @classmethod
-    def meet(cls, count: int, rank: int, meeting: Path) -> Workers:
-        """Waits for the others; ``meeting`` is a file that they all know and that is not there yet."""
-        if count > 1:
-            distributed.init_process_group(
-                "gloo", init_method=f"file://{meeting.absolute()}", rank=rank, world_size=count
-            )
-        return cls(count, rank)
-
-    def average_gradients(self, parameters: list[torch.nn.Parameter]) -> None:
-        if self.count == 1:
-            return
-        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-        together = torch.cat([gradient.flatten() for gradient in gradients])
-        distributed.all_reduce(together)
-        together /= self.count
-        for gradient, part in zip(gradients, together.split([g.numel() for g in gradients]), strict=True):
-            gradient.copy_(part.view_as(gradient))
-
-    def agree(self, value: float) -> float:
-        """The first worker's value, on all of them."""
-        if self.count == 1:
-            return value
-        shared = torch.tensor([value], dtype=torch.float64)
-        distributed.broadcast(shared, 0)
-        return float(shared)
-
-
-ALONE = Workers(1, 0)
-
-
 def train(
     run: Run,
     minutes: float,
     rates: tuple[float, float],
     drill_share: float,
     compiled: bool,
-    workers: Workers = ALONE,
 ) -> None:
     """Train for ``minutes`` with a rate that goes from the first of ``rates`` to the second, shares of the full
     one; ``drill_share`` of the steps are drills."""
@@ -244,6 +244,7 @@ def train(
         torch._dynamo.config.recompile_limit = 64  # rows have several lengths, and rotate or not
         for block in run.model.blk:
             block.compile(dynamic=False)
+    workers = run.workers
     started = saved = time.monotonic()
     first_step, recent = run.step, []
 
@@ -269,7 +270,7 @@ def train(
                     batches = upcoming.result()[run.step % GROUP :]
                     upcoming = begin(run.step // GROUP + 1)
                 batch = batches.pop(0)
-                loss, norm = run.learn(batch, rate(progress), workers)
+                loss, norm = run.learn(batch, rate(progress))
                 recent.append(loss)
                 if run.step % 20 == 0 and workers.rank == 0:
                     seconds = round(time.monotonic() - started, 1)
@@ -290,8 +291,8 @@ def work(rank: int, arguments: argparse.Namespace, meeting: Path) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     workers = Workers.meet(arguments.workers, rank, meeting)
     rates = (arguments.from_rate, arguments.to_rate)
-    run = Run(arguments.run, arguments.seed, arguments.start)
-    train(run, arguments.minutes, rates, arguments.drills, arguments.compile, workers)
+    run = Run(arguments.run, arguments.seed, arguments.start, workers)
+    train(run, arguments.minutes, rates, arguments.drills, arguments.compile)
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 # ruff: noqa: E501  (lists of words read better as text)
-"""Tools as people really write them; they stand in ``everyday_tools.toml``, whole tools are held out.
+"""Tools as people really write them; they stand in ``tool_tables``, whole tools are held out.
 
-Owns the reading of that file, the spellings of names, and the values of parameters.
+Owns the reading of those files, the spellings of names, and the values of parameters.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ import tomllib
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from corpus import words
-from corpus.chance import Chance
+from corpus.chance import Chance, is_held_out
 from corpus.dialogue import Tool
 from corpus.made_tools import OPERATIONS
 from corpus.offers import Offer
@@ -161,6 +162,11 @@ KINDS: dict[str, tuple[str, Callable[[Chance], Any]]] = {
     "door": ("string", _choices("front back garage side cellar main")),
     "food": ("string", lambda chance: chance.one(words.FOODS)),
     "vehicle": ("string", _choices("car train bike bus foot")),
+    "motor": ("string", _choices("car van truck motorbike bus camper scooter")),
+    "monster": ("string", _choices("dragon troll goblin orc ogre skeleton wizard giant ghost golem")),
+    "interval": ("string", _choices("daily weekly monthly yearly quarterly")),
+    "difficulty": ("string", _choices("easy medium hard")),
+    "hot_drink": ("string", _choices("coffee espresso cappuccino latte tea cocoa americano mocha")),
     "stage": ("string", _choices("production staging test dev")),
     "level": ("string", _choices("low normal high urgent")),
     "day": ("string", _choices("Monday Tuesday Wednesday Thursday Friday Saturday Sunday")),
@@ -169,6 +175,23 @@ KINDS: dict[str, tuple[str, Callable[[Chance], Any]]] = {
     "sky": ("string", _choices("sunny cloudy rain snow windy foggy storm clear")),
     "state": ("string", _choices("open shipped pending delivered closed paid lost delayed waiting")),
     "letter": ("string", _choices(" ".join("abcdefghijklmnopqrstuvwxyz"))),
+    "colour": ("string", lambda chance: chance.one(words.COLOURS)),
+    "team_sport": ("string", _choices("football hockey rugby cricket basketball volleyball handball baseball")),
+    "sport": ("string", _choices("football tennis golf hockey rugby cricket basketball swimming running cycling yoga boxing")),
+    "animal": ("string", _choices("cat dog horse rabbit hamster parrot goat cow sheep hen fish turtle")),
+    "plant": ("string", _choices("rose fern basil tomato cactus tulip mint lavender bamboo ivy orchid oak")),
+    "drink": ("string", _choices("water tea coffee juice milk lemonade cocoa beer wine espresso")),
+    "instrument": ("string", _choices("piano guitar violin drums flute trumpet cello harp organ")),
+    "season": ("string", _choices("spring summer autumn winter")),
+    "month": ("string", _choices("January February March April May June July August September October November December")),
+    "year": ("integer", lambda chance: chance.number(1900, 2030)),
+    "percent": ("integer", lambda chance: chance.number(0, 100)),
+    "phone": ("string", lambda chance: f"+{chance.number(1, 99)} {chance.number(100, 999)} {chance.number(1000, 99999)}"),
+    "flight": ("string", lambda chance: f"{chance.one(('LH', 'BA', 'AF', 'UA', 'SK', 'KL'))}{chance.number(10, 9999)}"),
+    "version": ("string", lambda chance: f"{chance.number(0, 9)}.{chance.number(0, 20)}.{chance.number(0, 9)}"),
+    "ip": ("string", lambda chance: f"{chance.one((10, 127, 192))}.{chance.number(0, 255)}.{chance.number(0, 9)}.{chance.number(1, 99)}"),
+    "host": ("string", lambda chance: f"{words.word(chance)}.{chance.one(('com', 'org', 'net'))}"),
+    "branch": ("string", lambda chance: chance.one(("main", "dev", f"fix-{words.word(chance)}", f"feature/{words.word(chance)}"))),
     "integer": ("integer", words.integer),
     "small": ("integer", lambda chance: words.integer(chance, 2)),
     "digit": ("integer", lambda chance: chance.number(1, 9)),
@@ -222,7 +245,7 @@ _BOTH = ("{} and {}", "{} and {}", "{} and also {}", "{} and then {}")
 
 @dataclass(frozen=True)
 class Everyday:
-    """A table of the file."""
+    """A table of the files."""
 
     key: str
     names: tuple[str, ...]
@@ -235,25 +258,42 @@ class Everyday:
     like: tuple[str, ...]
     general: bool
     computes: bool
+    knowledge: bool
+
+    @cached_property
+    def topics(self) -> frozenset[str]:
+        """What tells that another tool may be meant: the words of ``like``, and the requests as they are without their
+        values."""
+        spoken = (re.sub(r"[^a-z{}]+", " ", re.sub(r"{\w+}", "{}", ask.lower())).strip() for ask in self.asks)
+        return frozenset((*self.like, *(ask for ask in spoken if re.search("[a-z]", ask))))
 
 
-def _read() -> dict[str, Everyday]:
-    tables = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+def _read(name: str) -> dict[str, Everyday]:
+    """The tables of all files of that pattern."""
+    tables: dict[str, Any] = {}
+    for file in sorted(Path(__file__).with_name("tool_tables").glob(name)):
+        found = tomllib.loads(file.read_text(encoding="utf-8"))
+        if twice := tables.keys() & found.keys():
+            raise ValueError(f"{file.name}: these tools stand in another file, too: {sorted(twice)}")
+        tables |= found
     return {
         key: Everyday(
             key, tuple(t["names"]), t["server"], tuple(t["says"]), t["takes"], t.get("may", {}), tuple(t["asks"]),
-            tuple(t["gives"]), tuple(t.get("like", [key])), t.get("general", False), t.get("computes", False),
+            tuple(t["gives"]), tuple(t.get("like", [key])), t.get("general", False), t.get("computes", False), t.get("knowledge", False),
         )
         for key, t in tables.items()
     }  # fmt: skip
 
 
-TOOLS = _read()
+TOOLS = _read("*.toml")
 KEYS = tuple(TOOLS)
+_LEARNED = KEYS + 3 * tuple(_read("usual.toml"))
+"""What people offer most is learned more often than the rest."""
 
 
-def _topics(most: int = 4) -> dict[str, frozenset[str]]:
-    """The words of each tool's requests that at most ``most`` of the tools have: what it is about."""
+def _topics() -> dict[str, frozenset[str]]:
+    """The words of each tool's requests that at most one tool in 24 has: what it is about."""
+    most = len(TOOLS) // 24
     spoken = {key: frozenset(content_words(" ".join(source.asks))) for key, source in TOOLS.items()}
     common = Counter(word for found in spoken.values() for word in found)
     return {key: frozenset(word for word in found if common[word] <= most) for key, found in spoken.items()}
@@ -276,12 +316,12 @@ class EverydayDevice:
 
     @property
     def tags(self) -> frozenset[str]:
-        return frozenset(self.source.like)
+        return self.source.topics
 
     @property
     def avoids(self) -> frozenset[str]:
         words_of_it = self.source.key.split("_")
-        return frozenset((*self.source.like, *words_of_it, *(OPERATIONS if self.source.computes else ())))
+        return self.source.topics.union(words_of_it, OPERATIONS if self.source.computes else ())
 
     def concerns(self, question: str) -> bool:
         return not _TOPICS[self.source.key].isdisjoint(content_words(question))
@@ -316,7 +356,13 @@ class EverydayDevice:
         arguments = {
             self.spelled[name]: _typed(self.tool, self.spelled[name], values[name]) for name in listed
         }
-        return Offer(self.tool, request, arguments, fill(chance, chance.one(self.source.gives), values))
+        pattern = chance.one(self.source.gives)
+        known = {
+            name: values[name] if name in values else KINDS[kind][1](chance)
+            for name, kind in {**self.source.may, **self.source.takes}.items()
+            if f"<{name}>" in pattern
+        }
+        return Offer(self.tool, request, arguments, fill(chance, pattern, known))
 
     def more(self, chance: Chance, count: int) -> tuple[list[Offer], str] | None:
         """``count`` calls that differ in one value, and a request that names both of two values; None where the tool
@@ -325,7 +371,7 @@ class EverydayDevice:
             ask for ask in self.source.asks
             if " | " not in ask and len(request_gaps(ask)) == 1 and request_gaps(ask)[0] in self.spelled and self._kind(request_gaps(ask)[0]) in _ALONE
         )  # fmt: skip
-        if not asks:
+        if not asks or (chance.split == "train" and all(map(is_held_out, asks))):
             return None
         text = chance.mine(asks)
         name = request_gaps(text)[0]
@@ -368,7 +414,7 @@ def _typed(tool: Tool, parameter: str, value: Any) -> Any:
 
 
 def fill(chance: Chance, pattern: str, values: Mapping[str, Any]) -> str:
-    """A result: each gap is the argument of that name or a new value of that kind."""
+    """A result: each gap is the one of ``values`` with that name or a new value of that kind."""
 
     def value(gap: re.Match[str]) -> str:
         name = gap[1]
@@ -401,7 +447,7 @@ def spelled_name(chance: Chance, source: Everyday) -> str:
 def everyday_device(chance: Chance, key: str | None = None, listed: tuple[str, ...] = ()) -> EverydayDevice:
     """A tool of this split, or that of ``key``, spelled and described in one of its ways; the optional parameters
     ``listed`` are there."""
-    source = TOOLS[key or chance.mine(KEYS)]
+    source = TOOLS[key or chance.mine(KEYS if chance.split == "test" else _LEARNED)]
     names = [*source.takes, *(name for name in source.may if name in listed or chance.chance(0.3))]
     spelled: dict[str, str] = {}
     for name in names:

@@ -59,7 +59,7 @@ def mixed_chat(chance: Chance) -> Dialogue:
 WEIGHTS: tuple[tuple[Maker, float], ...] = (
     (smalltalk, 0.10),
     (candlewick_question, 0.38),
-    (arithmetic, 0.32),
+    (arithmetic, 0.24),
     (tool_choice, 0.06),
     (tool_answer, 0.03),
     (no_tool, 0.03),
@@ -71,11 +71,11 @@ WEIGHTS: tuple[tuple[Maker, float], ...] = (
     (outside, 0.06),
     (word_task, 0.06),
     (mixed_chat, 0.03),
-    (long_chat, 0.03),
+    (long_chat, 0.06),
 )
 """Single dialogues; most of the use of tools is in families."""
-FAMILIES = 0.19
-"""How many lessons are families; they are long, so about half of the tokens are theirs."""
+FAMILIES = 0.26
+"""How many lessons are families; they are long, so two thirds of the tokens are theirs."""
 
 
 def dialogue(chance: Chance) -> Dialogue:

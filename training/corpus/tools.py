@@ -1,4 +1,3 @@
-# ruff: noqa: E501  (lists read better in long lines)
 """Tool use: choose among one to five offered tools, copy the arguments, read the result, or call none."""
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from corpus.arithmetic import arithmetic
 from corpus.candlewick_questions import candlewick_question
 from corpus.chance import Chance, is_held_out
 from corpus.dialogue import Dialogue, Message, Tool
-from corpus.everyday_tools import KEYS, TOOLS, EverydayDevice, everyday_device
+from corpus.everyday_tools import KEYS, TOOLS, EverydayDevice, everyday_device, request_gaps
 from corpus.made_tools import Calculator, calculator, made_device
 from corpus.offers import Device, Offer
 from corpus.outside import ANSWER as OUTSIDE_ANSWER
@@ -22,15 +21,13 @@ from corpus.variation import varied
 
 NO_TOOL = "None of my tools can do that."
 NO_TOOLS = "I have no tool for that. Offer me one with tools=[...] and I will call it."
-_KNOWLEDGE = {
-    "search_web", "ask_wikipedia", "calculate", "sum_numbers", "average", "square_root", "power", "calculate_tip", "convert_units",
-    "translate", "detect_language", "define_word", "get_synonyms", "summarize", "get_recipe", "get_user", "get_distance",
-    "get_directions", "find_restaurant", "echo", "reverse_text", "uppercase", "word_count", "letter_count",
-}  # fmt: skip
-"""Tools for what the model may be asked without any tool."""
 _ASKED_IN_NEW_WORDS = tuple(
-    key for key, source in TOOLS.items() if not is_held_out(key) and any(map(is_held_out, source.asks))
+    key
+    for key, source in TOOLS.items()
+    if not is_held_out(key)
+    and any(is_held_out(ask) and source.takes.keys() >= set(request_gaps(ask)) for ask in source.asks)
 )
+"""Tools of training with held-out requests that need no parameter which is only listed sometimes."""
 
 _OPENINGS = (
     "",
@@ -189,6 +186,10 @@ def searches(devices: Sequence[Device]) -> bool:
     return any(isinstance(d, EverydayDevice) and d.source.general for d in devices)
 
 
+def _knows(devices: Sequence[Device]) -> bool:
+    return any(isinstance(d, EverydayDevice) and d.source.knowledge for d in devices)
+
+
 def talk(chance: Chance, devices: Sequence[Device]) -> Dialogue:
     """An exchange that none of ``devices`` is needed for."""
     makers = [smalltalk, smalltalk, candlewick_question]
@@ -196,12 +197,13 @@ def talk(chance: Chance, devices: Sequence[Device]) -> Dialogue:
         makers.append(without_tools)
     if not computes(devices):
         makers.append(lambda chance: arithmetic(chance))
-    if not searches(devices):
+    if not searches(devices) and not _knows(devices):
         makers += [outside, outside]
     while True:
         made = chance.one(makers)(chance)
         question = made.messages[0].content
-        if made.ability != "outside its world" or not any(device.concerns(question) for device in devices):
+        plain = made.ability not in ("outside its world", "greetings and identity")
+        if plain or not any(device.concerns(question) for device in devices):
             return made
 
 
@@ -230,7 +232,7 @@ def _not_served(chance: Chance, asked: Device, offered: Sequence[Device]) -> Dia
 
 def without_tools(chance: Chance) -> Dialogue:
     """Something is to be done and no tool is there at all."""
-    key = chance.mine([key for key in KEYS if key not in _KNOWLEDGE])
+    key = chance.mine([key for key in KEYS if not TOOLS[key].knowledge])
     device = everyday_device(chance, key)
     question = spoken(chance, device, device.ask(chance))
     answer = Message("assistant", NO_TOOLS, "That needs a tool, and I have none.")

@@ -14,21 +14,66 @@ from corpus.chance import Chance
 PEOPLE = (
     "Anna Ben Clara David Emma Felix Grace Henry Iris Jack Kate Leo Maria Noah Olivia Paul Quinn Rosa Sam Tina Uma "
     "Victor Wendy Xavier Yara Zoe Alice Bob Carol Dan Eva Frank Gina Hugo Ivy Jonas Karl Lena Max Nina Oscar Petra "
-    "Rita Sven Tom Ursula Vera Will Mia Lucas"
+    "Rita Sven Tom Ursula Vera Will Mia Lucas Aaron Abigail Adam Agnes Ahmed Aisha Alan Albert Alexander Alex Ali Amanda Amelia Amy "
+    "Andrea Andrew Angela Anita Anne Anthony Antonio Arthur Astrid Barbara Beatrice Benjamin Bernard Beth Betty Bianca Bill Boris Brenda "
+    "Brian Bruno Camille Carla Carlos Caroline Catherine Cecilia Charles Charlotte Chen Chloe Chris Christina Claire Colin Connor "
+    "Cynthia Daisy Daniel Daphne Deborah Dennis Diana Diego Dmitri Dominic Donald Dora Doris Dorothy Douglas Edith Edward Elaine Elena "
+    "Eleanor Elias Elizabeth Ella Ellen Eric Erika Ernest Esther Ethan Evelyn Fatima Fiona Florence Frances Freya Gabriel Gary George "
+    "Gerald Gloria Gordon Greta Gustav Hannah Harold Harry Hassan Heather Hector Helen Helga Hiroshi Ian Ibrahim Ingrid Irene Isaac Isabel "
+    "Ivan Jacob Jake James Jamie Jane Janet Jasmine Jason Javier Jean Jennifer Jessica Jim Joan Joe Johanna John Jon Jorge Joseph Josephine "
+    "Joshua Juan Judith Julia Julian Karen Katrin Keith Kenji Kevin Kim Klaus Laila Lara Larry Laura Lauren Lee Leila Lewis Liam Lily Linda "
+    "Lisa Liz Lorenzo Louis Louise Lucy Luis Luke Lydia Magnus Marco Margaret Marie Mario Mark Marta Martha Martin Mary Matthew Maurice "
+    "Megan Mehmet Michael Michelle Miguel Mike Milan Miriam Mohammed Molly Monica Nadia Nancy Natalie Nathan Neil Nicholas Nick Nicole Nils "
+    "Norman Olga Oliver Omar Otto Pablo Pamela Patricia Patrick Paula Pauline Pedro Peter Philip Phoebe Pierre Priya Rachel Rafael Ralph "
+    "Raymond Rebecca Richard Robert Robin Roger Roland Ron Rosemary Roy Ruby Ruth Ryan Sally Samira Samuel Sandra Sara Sarah Sean Sergei "
+    "Sharon Silvia Simon Sofia Sonia Sophie Stefan Stella Stephen Steve Stuart Susan Sylvia Tamara Tanya Ted Teresa Theo Thomas Tim Tobias "
+    "Tony Tracy Vanessa Veronica Vincent Viola Vivian Vladimir Walter Wei William Winston Yasmin Yuki Yusuf Zara"
 ).split()
 CITIES = (
     "Paris London Berlin Madrid Rome Vienna Oslo Lisbon Prague Dublin Athens Warsaw Zurich Geneva Boston Denver Seattle "
     "Chicago Austin Tokyo Osaka Delhi Mumbai Cairo Lagos Nairobi Sydney Perth Toronto Montreal Lima Quito Bogota Havana "
-    "Hamburg Munich Porto Milan Turin Bergen"
+    "Hamburg Munich Porto Milan Turin Bergen Aberdeen Accra Adelaide Algiers Amman Amsterdam Ankara Antwerp Atlanta Auckland Baghdad Baku "
+    "Baltimore Bangalore Bangkok Barcelona Basel Bath Beijing Beirut Belfast Belgrade Bern Bilbao Birmingham Bologna Bonn Bordeaux Brasilia "
+    "Bremen Brighton Brisbane Bristol Bruges Brussels Bucharest Budapest Calgary Cambridge Canberra Cardiff Chennai Cleveland Cologne "
+    "Copenhagen Cordoba Dakar Dallas Damascus Darwin Detroit Dhaka Doha Dortmund Dresden Dubai Dundee Durban Edinburgh Essen Exeter Florence "
+    "Frankfurt Fukuoka Gdansk Genoa Ghent Girona Glasgow Gothenburg Graz Guadalajara Halifax Hanoi Hanover Harare Heidelberg Helsinki "
+    "Hiroshima Hobart Houston Innsbruck Istanbul Jakarta Jerusalem Johannesburg Kabul Karachi Kathmandu Kiev Kingston Kobe Krakow Kyoto "
+    "Lahore Leeds Leicester Leipzig Lille Linz Liverpool Lucerne Lyon Malaga Malmo Managua Manchester Manila Marseille Medellin Melbourne "
+    "Memphis Miami Minsk Monaco Montevideo Moscow Nagoya Nantes Naples Nashville Newcastle Nice Norwich Nottingham Oakland Odessa Orlando "
+    "Ottawa Oxford Palermo Panama Philadelphia Phoenix Pisa Pittsburgh Plymouth Portland Potsdam Pretoria Quebec Rabat Reykjavik Riga "
+    "Rotterdam Salzburg Santiago Sapporo Seoul Seville Shanghai Sheffield Singapore Sofia Split Stockholm Strasbourg Stuttgart Tampa Tehran "
+    "Toulouse Trieste Tripoli Tunis Utrecht Valencia Vancouver Venice Verona Vilnius Washington Wellington Winnipeg York Zagreb"
 ).split()
-COLOURS = "red blue green yellow purple orange pink brown black white grey teal violet silver gold".split()
+COLOURS = (
+    "red blue green yellow purple orange pink brown black white grey teal violet silver gold beige crimson cyan indigo ivory khaki lilac "
+    "magenta maroon navy olive scarlet turquoise"
+).split()
 ANIMALS = "cat dog horse parrot rabbit hamster turtle snake goat duck fox owl mouse pony goldfish".split()
-FOODS = "pizza pasta soup salad rice curry bread cheese sushi pancakes tacos noodles apples cake stew".split()
-JOBS = "teacher nurse baker pilot farmer painter lawyer driver doctor singer gardener carpenter cook writer".split()
+FOODS = (
+    "pizza pasta soup salad rice curry bread cheese sushi pancakes tacos noodles apples cake stew lasagna risotto goulash chili burgers "
+    "omelette dumplings ramen falafel hummus waffles porridge muffins brownies cookies beans lentils chicken salmon tuna steak potatoes "
+    "mushrooms bananas carrots pie toast kebab paella gnocchi ravioli"
+).split()
+JOBS = (
+    "teacher nurse baker pilot farmer painter lawyer driver doctor singer gardener carpenter cook writer actor architect barber butcher "
+    "chemist cleaner clerk dancer dentist designer editor electrician engineer firefighter fisherman florist judge librarian locksmith "
+    "mechanic miner musician photographer plumber policeman potter programmer reporter sailor scientist shepherd soldier surgeon tailor "
+    "translator vet waiter"
+).split()
 NOUNS = (
     "house river stone table window garden forest mountain bottle letter paper engine bridge candle mirror basket "
     "button carpet hammer island jacket kitchen ladder market needle ocean pencil rocket saddle ticket valley wagon "
-    "yard anchor blanket castle desert feather glove harbour lantern meadow orchard pillow ribbon shadow temple"
+    "yard anchor blanket castle desert feather glove harbour lantern meadow orchard pillow ribbon shadow temple apple arrow attic bakery "
+    "balcony banana barrel basement bell bicycle blossom board boat bowl branch brick brush bucket bus butter cabin camera canal candy canoe "
+    "card cart cave cellar chain chair chapel chest chimney circle cliff clock cloud coat coin corner cottage cotton cradle crown cup curtain "
+    "cushion diary dish door dress drum dust eagle egg elbow fence field finger flag flame flute fog fork fountain frame garage gate ghost "
+    "giraffe glass goose grape grass guitar hall handle hat hedge helmet hill honey hook horn hotel ink iron jar jewel jungle kettle key kite "
+    "knife knot lake lamp lawn leaf lemon lid lion lock magnet map marble mask medal melon metal mill mug museum nail nest net nut oak oar oven "
+    "paint palace parcel path pearl pepper piano pipe plate pocket pond pot puddle pump puzzle quilt rabbit radio raft rail rain ring road robot "
+    "roof root rope rose rug ruler sail salt sand sauce scarf school screw seed shelf shell shirt shoe shovel silk sink skirt sky sled snow soap "
+    "sock sofa soil spoon spring stairs star statue steam stove straw string sugar sun sword tail tap tent thread throne tile toast tooth torch "
+    "towel tower toy track tractor train tray tree trumpet tub tunnel umbrella vase vest village violin wall watch water wave well wheel whistle "
+    "willow wind wine wing wood wool zebra"
 ).split()
 _WHO = (
     "I we you they he she dinner lunch the meeting the train my car the report our plan the party the dog everybody nobody".replace(
@@ -69,19 +114,21 @@ def city(chance: Chance) -> str:
 
 def _found() -> tuple[str, ...]:
     """The longer words of the corpus's own files. Copied as values they can't be guessed by heart, as a short list can."""
-    text = " ".join(Path(__file__).with_name(name).read_text(encoding="utf-8") for name in _FILES)
+    files = sorted(Path(__file__).parent.glob("**/*.toml"))
+    text = " ".join(file.read_text(encoding="utf-8") for file in files)
     words = set(re.findall(r"(?<![\w.])[a-z]{4,10}(?![\w(=.])", text))
     return tuple(sorted(words - set(_USUAL)))
 
 
-_FILES = ("topics.toml", "everyday_tools.toml")
 _USUAL = (
     "about again all also another answer answers anything asks been both call called can could does doing done each else every "
     "find from give gives given have here into just know like likes look make more most much name names need number other "
     "please said same says search send show some something such takes tell text than thank thanks that their them then there "
     "these they thing this those through today tomorrow urgent used user uses very want what when where which while will with "
-    "word words would write your"
+    "word words would write your "
+    "attack blood bomb corpse crime dead death drug drugs hate kill killed killing murder pills weapon weapons"
 ).split()
+"""Too common to be copied as values, or not fit for a message to anybody."""
 FOUND = _found()
 
 
