@@ -259,35 +259,35 @@ class Everyday:
     general: bool
     computes: bool
     knowledge: bool
+    usual: bool
 
     @cached_property
-    def topics(self) -> frozenset[str]:
+    def tags(self) -> frozenset[str]:
         """What tells that another tool may be meant: the words of ``like``, and the requests as they are without their
         values."""
         spoken = (re.sub(r"[^a-z{}]+", " ", re.sub(r"{\w+}", "{}", ask.lower())).strip() for ask in self.asks)
         return frozenset((*self.like, *(ask for ask in spoken if re.search("[a-z]", ask))))
 
 
-def _read(name: str) -> dict[str, Everyday]:
-    """The tables of all files of that pattern."""
+def _read() -> dict[str, Everyday]:
     tables: dict[str, Any] = {}
-    for file in sorted(Path(__file__).with_name("tool_tables").glob(name)):
+    for file in sorted(Path(__file__).with_name("tool_tables").glob("*.toml")):
         found = tomllib.loads(file.read_text(encoding="utf-8"))
         if twice := tables.keys() & found.keys():
             raise ValueError(f"{file.name}: these tools stand in another file, too: {sorted(twice)}")
-        tables |= found
+        tables |= {key: {**table, "usual": file.stem == "usual"} for key, table in found.items()}
     return {
         key: Everyday(
             key, tuple(t["names"]), t["server"], tuple(t["says"]), t["takes"], t.get("may", {}), tuple(t["asks"]),
-            tuple(t["gives"]), tuple(t.get("like", [key])), t.get("general", False), t.get("computes", False), t.get("knowledge", False),
+            tuple(t["gives"]), tuple(t.get("like", [key])), t.get("general", False), t.get("computes", False), t.get("knowledge", False), t["usual"],
         )
         for key, t in tables.items()
     }  # fmt: skip
 
 
-TOOLS = _read("*.toml")
+TOOLS = _read()
 KEYS = tuple(TOOLS)
-_LEARNED = KEYS + 3 * tuple(_read("usual.toml"))
+_LEARNED = KEYS + 3 * tuple(key for key, source in TOOLS.items() if source.usual)
 """What people offer most is learned more often than the rest."""
 
 
@@ -316,12 +316,12 @@ class EverydayDevice:
 
     @property
     def tags(self) -> frozenset[str]:
-        return self.source.topics
+        return self.source.tags
 
     @property
     def avoids(self) -> frozenset[str]:
         words_of_it = self.source.key.split("_")
-        return self.source.topics.union(words_of_it, OPERATIONS if self.source.computes else ())
+        return self.source.tags.union(words_of_it, OPERATIONS if self.source.computes else ())
 
     def concerns(self, question: str) -> bool:
         return not _TOPICS[self.source.key].isdisjoint(content_words(question))

@@ -117,10 +117,10 @@ def _found() -> tuple[str, ...]:
     files = sorted(Path(__file__).parent.glob("**/*.toml"))
     text = " ".join(file.read_text(encoding="utf-8") for file in files)
     words = set(re.findall(r"(?<![\w.])[a-z]{4,10}(?![\w(=.])", text))
-    return tuple(sorted(words - set(_USUAL)))
+    return tuple(sorted(words - set(_NOT_COPIED)))
 
 
-_USUAL = (
+_NOT_COPIED = (
     "about again all also another answer answers anything asks been both call called can could does doing done each else every "
     "find from give gives given have here into just know like likes look make more most much name names need number other "
     "please said same says search send show some something such takes tell text than thank thanks that their them then there "
