@@ -17,7 +17,7 @@ constexpr size_t large_page = size_t(2) << 20;
 
 // The address that calloc gave stands in front of the aligned block.
 Memory allocate(size_t bytes) {
-    const size_t room = bytes >= 2 * large_page ? large_page : alignment;
+    const size_t room = bytes >= large_page ? large_page : alignment;
     if (bytes > SIZE_MAX - 2 * room) throw std::bad_alloc();
     void* raw = std::calloc(bytes + room + sizeof(void*), 1);
     if (raw == nullptr) throw std::bad_alloc();
