@@ -32,11 +32,22 @@ DESCRIPTION = (
 )
 
 
-def load_checkpoint(path: Path) -> TinyModel:
-    """The averaged model of a checkpoint."""
-    state = torch.load(path)
-    model = TinyModel(ModelShape(**state["shape"]))
-    model.load_state_dict(state["average"])
+def load_checkpoint(*paths: Path) -> TinyModel:
+    """The averaged model of a checkpoint. Of several it is their mean, weight by weight, which serves where one run
+    went on from the other (model soups: Wortsman et al. 2022, arXiv:2203.05482).
+
+    Raises:
+        ValueError: they are of networks of different shapes.
+    """
+    states = [torch.load(path) for path in paths]
+    shapes = {ModelShape(**state["shape"]) for state in states}
+    if len(shapes) > 1:
+        raise ValueError(f"checkpoints of different networks have no mean: {shapes}")
+    model = TinyModel(shapes.pop())
+    averages = [state["average"] for state in states]
+    model.load_state_dict(
+        {name: sum(average[name] for average in averages) / len(averages) for name in averages[0]}
+    )
     return model.eval()
 
 
@@ -109,11 +120,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--run", default="main")
+    parser.add_argument("--run", nargs="+", default=["main"], help="several: the mean of their weights")
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--type", choices=["Q8_0", "F32"], default="Q8_0", help="type of the matrices")
     arguments = parser.parse_args()
-    model = load_checkpoint(RUNS / arguments.run / "checkpoint.pt")
+    model = load_checkpoint(*(RUNS / run / "checkpoint.pt" for run in arguments.run))
     write_gguf(model, text_tokens.load(), arguments.output, gguf.GGMLQuantizationType[arguments.type])
     print(f"{arguments.output}: {arguments.output.stat().st_size / 1e6:.2f} MB")
 

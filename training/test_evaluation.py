@@ -17,6 +17,7 @@ from chat_format import END_OF_TURN, render
 from corpus import arithmetic, chains, everyday_tools, outside, smalltalk, tools
 from corpus.chance import Chance, is_held_out
 from corpus.dialogue import Dialogue
+from corpus.random_tools import random_device
 from corpus.results import told
 from evaluate import ABILITIES, evaluate, is_right, obeys_mode, turns
 from reply_writers import Reply, parse
@@ -122,6 +123,20 @@ def test_every_everyday_tool_can_be_asked_for(key: str) -> None:
                     isinstance(value, int | float) and not isinstance(value, bool)
                 )
                 assert not copied or str(value) in offer.request
+
+
+def test_a_random_tool_is_asked_for_by_words_of_its_own() -> None:
+    chance = Chance(6)
+    for _ in range(300):
+        asked, *others = tools.make_devices(chance, 3, make=random_device)
+        offer = asked.ask(chance)
+        assert asked.concerns(offer.request)
+        assert not any(asked.tags & other.tags for other in others)
+        described = f"{asked.tool.name} {asked.tool.description}".lower()
+        assert all(word in described for word in asked.tags)
+        assert offer.arguments.keys() <= asked.tool.parameters.keys()
+        for value in offer.arguments.values():
+            assert str(value) in offer.request
 
 
 def test_every_chain_can_be_followed() -> None:

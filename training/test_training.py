@@ -10,7 +10,7 @@ import copy
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from functools import partial
 from pathlib import Path
 
@@ -33,7 +33,7 @@ from corpus.chance import Chance, Split, is_held_out
 from corpus.long_chats import long_chat
 from corpus.mixture import dialogue, learned_throughout
 from corpus.tools import tool_family
-from export import write_gguf
+from export import load_checkpoint, write_gguf
 from model import Attend, ModelShape, TinyModel, attend, causal_spans, mask
 from muon import Muon
 from packing import (
@@ -396,6 +396,20 @@ def test_gguf_holds_the_model(tmp_path: Path) -> None:
         assert abs(written[name] - values).max() <= abs(values).max() / 127, name
     assert reader.fields["tokenizer.ggml.pre"].contents() == "smollm"
     assert reader.fields["tokenizer.chat_template"].contents() == TEMPLATE
+
+
+def test_of_several_checkpoints_the_mean_is_exported(tmp_path: Path) -> None:
+    paths = [tmp_path / "one.pt", tmp_path / "two.pt"]
+    for path, value in zip(paths, (1.0, 4.0), strict=True):
+        state = {
+            name: torch.full_like(tensor, value) for name, tensor in TinyModel(SMALL).state_dict().items()
+        }
+        torch.save({"shape": asdict(SMALL), "average": state}, path)
+    for given, expected in ((paths[:1], 1.0), (paths, 2.5)):
+        assert all((tensor == expected).all() for tensor in load_checkpoint(*given).state_dict().values())
+    torch.save({"shape": asdict(replace(SMALL, layers=1)), "average": {}}, paths[1])
+    with pytest.raises(ValueError, match="different networks"):
+        load_checkpoint(*paths)
 
 
 def _one_row(part: int = 0) -> list[Batch]:

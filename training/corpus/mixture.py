@@ -59,22 +59,22 @@ def mixed_chat(chance: Chance) -> Dialogue:
 WEIGHTS: tuple[tuple[Maker, float], ...] = (
     (smalltalk, 0.10),
     (candlewick_question, 0.38),
-    (arithmetic, 0.24),
+    (arithmetic, 0.34),
     (tool_choice, 0.06),
     (tool_answer, 0.03),
-    (no_tool, 0.03),
-    (two_calls, 0.02),
-    (chained_calls, 0.01),
+    (no_tool, 0.05),
+    (two_calls, 0.05),
+    (chained_calls, 0.02),
     (again, 0.01),
     (without_tools, 0.04),
     (recall, 0.05),
     (outside, 0.06),
     (word_task, 0.06),
     (mixed_chat, 0.03),
-    (long_chat, 0.06),
+    (long_chat, 0.08),
 )
 """Single dialogues; most of the use of tools is in families."""
-FAMILIES = 0.26
+FAMILIES = 0.30
 """How many lessons are families; they are long, so two thirds of the tokens are theirs."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from corpus import chains
@@ -15,11 +15,14 @@ from corpus.made_tools import Calculator, calculator, made_device
 from corpus.offers import Device, Offer
 from corpus.outside import ANSWER as OUTSIDE_ANSWER
 from corpus.outside import outside
+from corpus.random_tools import random_device
 from corpus.results import told
 from corpus.smalltalk import smalltalk
 from corpus.variation import varied
 
 NO_TOOL = "None of my tools can do that."
+RANDOM_FAMILIES = 0.25
+"""Share of the families whose tools are of random words."""
 NO_TOOLS = "I have no tool for that. Offer me one with tools=[...] and I will call it."
 _ASKED_IN_NEW_WORDS = tuple(
     key
@@ -87,11 +90,13 @@ def make_device(chance: Chance) -> Device:
     return made_device(chance) if kind < 0.5 else everyday_device(chance)
 
 
-def make_devices(chance: Chance, count: int, *first: Device) -> list[Device]:
+def make_devices(
+    chance: Chance, count: int, *first: Device, make: Callable[[Chance], Device] = make_device
+) -> list[Device]:
     """So many tools, none of which can be taken for another; ``first`` are the first of them."""
-    devices = list(first) or [make_device(chance)]
+    devices = list(first) or [make(chance)]
     while len(devices) < count:
-        device = make_device(chance)
+        device = make(chance)
         if not any(_alike(device, other) for other in devices):
             devices.append(device)
     return devices
@@ -337,20 +342,24 @@ def follow_up(chance: Chance, device: EverydayDevice) -> list[Message] | None:
 def tool_family(chance: Chance) -> tuple[Dialogue, ...]:
     """Four to seven dialogues with the same tools on offer. Side by side they show that the request decides; and the
     description of the tools, which is most of a prompt, is read once for all of them."""
-    links = chains.chain(chance) if chance.chance(0.15) else None
+    make = random_device if chance.chance(RANDOM_FAMILIES) else make_device
+    links = chains.chain(chance) if make is make_device and chance.chance(0.15) else None
     first = [link.device for link in links] if links else []
-    devices = make_devices(chance, max(len(first), chance.one((1, 2, 2, 3, 3, 4, 5))), *first)
+    devices = make_devices(chance, max(len(first), chance.one((1, 2, 2, 3, 3, 4, 5))), *first, make=make)
     tools = _shuffled_tools(chance, devices)
     family = [_linked(chance, *links)] if links else []
-    family += [_relative(chance, devices) for _ in range(chance.number(4, 7) - len(family))]
+    family += [
+        _relative(chance, devices, make is make_device) for _ in range(chance.number(4, 7) - len(family))
+    ]
     return tuple(replace(made, tools=tools) for made in family)
 
 
-def _relative(chance: Chance, devices: Sequence[Device]) -> Dialogue:
-    """One dialogue with ``devices`` on offer."""
+def _relative(chance: Chance, devices: Sequence[Device], may_refuse: bool) -> Dialogue:
+    """One dialogue with ``devices`` on offer. Tools of random words refuse nothing: that taught the model to refuse
+    whatever has no word in common with a tool, as many requests have that one of them serves."""
     device = chance.one(devices)
     kind = chance.random.random()
-    if kind < 0.22:
+    if kind < 0.22 and may_refuse:
         return _not_served(chance, make_devices(chance, len(devices) + 1, *devices)[-1], devices)
     if kind < 0.32:
         return _used(chance, device)

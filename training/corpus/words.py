@@ -126,7 +126,7 @@ _NOT_COPIED = (
     "please said same says search send show some something such takes tell text than thank thanks that their them then there "
     "these they thing this those through today tomorrow urgent used user uses very want what when where which while will with "
     "word words would write your "
-    "attack blood bomb corpse crime dead death drug drugs hate kill killed killing murder pills weapon weapons"
+    "abort aborting attack blood bloodbank bomb corpse crime dead death drug drugs hate kill killed killing murder murders pills poison suicide weapon weapons"
 ).split()
 """Too common to be copied as values, or not fit for a message to anybody."""
 FOUND = _found()
