@@ -32,8 +32,9 @@ GROUP = 16
 """Steps whose batches are made together, so that nearly every dialogue finds a row to stand in: making one takes about
 as long as learning from it if most are thrown away."""
 ROW_LENGTH, LONG_ROW_LENGTH = 1024, 2048
-LONG_STEPS = 2
-"""Steps of a group with long rows: as many as the dialogues need that don't fit into the others."""
+LONG_STEPS = 8
+"""Steps of a group with long rows: as many as the dialogues need that don't fit into the others. With too few
+the longest dialogues, which have the most tools, are thrown away."""
 FILL = 0.97
 """Share of a group's places for which dialogues are made; with more, those that fit nowhere are the short ones."""
 DRILL_LENGTH = 256
