@@ -9,8 +9,8 @@ beside the parameters' names. For training only.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from corpus import words
 from corpus.chance import Chance
@@ -21,20 +21,8 @@ from corpus.results import make_result
 
 _LINKS = ("", "", "", "", "of the", "and", "for a", "with", "in the", "by", "of", "to the", "or", "on")
 _STARTS = (
-    "",
-    "",
-    "",
-    "Get the",
-    "The",
-    "Returns the",
-    "Use it for",
-    "Tool for",
-    "Make a",
-    "Find",
-    "Set the",
-    "Any",
-    "All about",
-)
+    "", "", "", "Get the", "The", "Returns the", "Use it for", "Tool for", "Make a", "Find", "Set the", "Any", "All about",
+)  # fmt: skip
 _OPENINGS = (
     "", "", "I need the", "what about", "give me", "how is", "tell me about", "start the", "I want", "do", "my", "where is the", "is there a", "show",
     "we should", "let us", "which", "change the", "I would like",
@@ -66,11 +54,11 @@ def _sentence(chance: Chance, start: str, said: list[str]) -> str:
 
 @dataclass(frozen=True)
 class RandomDevice:
-    """``said`` are the words of its name and description, ``kinds`` those of its parameters' values."""
+    """``said`` are the words of its name and description, ``kinds`` maps a parameter to the kind of its values."""
 
     tool: Tool
     said: tuple[str, ...]
-    kinds: tuple[str, ...]
+    kinds: Mapping[str, str]
 
     @property
     def tags(self) -> frozenset[str]:
@@ -88,15 +76,11 @@ class RandomDevice:
         named = chance.some(self.said, min(len(self.said), chance.one((1, 1, 2, 2, 3))))
         other = [words.invented(chance) for _ in range(chance.one((0, 0, 1, 2)))]
         request = _sentence(chance, chance.one(_OPENINGS), chance.some(named + other, len(named + other)))
-        values: dict[str, Any] = {}
-        for parameter, kind in zip(self.tool.parameters, self.kinds, strict=True):
-            if chance.chance(0.9):
-                values[parameter] = KINDS[kind][1](chance)
-        kind_of = dict(zip(self.tool.parameters, self.kinds, strict=True))
+        values = {name: KINDS[kind][1](chance) for name, kind in self.kinds.items() if chance.chance(0.9)}
         for parameter in chance.some(list(values), len(values)):
-            value = f'"{values[parameter]}"' if kind_of[parameter] in _QUOTED else values[parameter]
-            name = parameter.replace("_", " ") if chance.chance(0.7) else parameter
-            request += chance.one((" ", " ", ", ")) + chance.one(_MENTIONS).format(name, value)
+            value = f'"{values[parameter]}"' if self.kinds[parameter] in _QUOTED else values[parameter]
+            spoken = parameter.replace("_", " ") if chance.chance(0.7) else parameter
+            request += chance.one((" ", " ", ", ")) + chance.one(_MENTIONS).format(spoken, value)
         return Offer(self.tool, request, values, make_result(chance))
 
 
@@ -108,13 +92,16 @@ def random_device(chance: Chance) -> RandomDevice:
         name = in_name[0] + "".join(word.capitalize() for word in in_name[1:])
     described = said if chance.chance(0.6) else said[len(in_name) - 1 :]
     description = _sentence(chance, chance.one(_STARTS), chance.some(described, len(described)))
-    kinds = tuple(chance.one(_VALUES) for _ in range(chance.one((0, 1, 1, 1, 2, 2, 3))))
-    parameters: dict[str, str | list[str]] = {}
-    for kind in kinds:
-        while (name_of := "_".join(_word(chance) for _ in range(chance.one((1, 1, 1, 2))))) in (
-            *parameters,
-            *said,
-        ):
-            pass
-        parameters[name_of] = KINDS[kind][0]
-    return RandomDevice(Tool(name, description + chance.one(("", ".")), parameters), tuple(said), kinds)
+    kinds: dict[str, str] = {}
+    for kind in [chance.one(_VALUES) for _ in range(chance.one((0, 1, 1, 1, 2, 2, 3)))]:
+        kinds[_parameter(chance, {*kinds, *said})] = kind
+    types: dict[str, str | list[str]] = {parameter: KINDS[kind][0] for parameter, kind in kinds.items()}
+    return RandomDevice(Tool(name, description + chance.one(("", ".")), types), tuple(said), kinds)
+
+
+def _parameter(chance: Chance, taken: set[str]) -> str:
+    """A name of one word or two that is not ``taken``."""
+    while True:
+        name = "_".join(_word(chance) for _ in range(chance.one((1, 1, 1, 2))))
+        if name not in taken:
+            return name

@@ -10,7 +10,7 @@ from corpus.arithmetic import arithmetic
 from corpus.candlewick_questions import candlewick_question
 from corpus.chance import Chance, is_held_out
 from corpus.dialogue import Dialogue, Message, Tool
-from corpus.everyday_tools import KEYS, TOOLS, EverydayDevice, everyday_device, request_gaps
+from corpus.everyday_tools import KEYS, TOOLS, Everyday, EverydayDevice, everyday_device, request_gaps
 from corpus.made_tools import Calculator, calculator, made_device
 from corpus.offers import Device, Offer
 from corpus.outside import ANSWER as OUTSIDE_ANSWER
@@ -181,18 +181,21 @@ def _used(chance: Chance, device: Device) -> Dialogue:
     return Dialogue("tool result", tuple(use(chance, device)), chance.chance(0.6))
 
 
-def computes(devices: Sequence[Device]) -> bool:
-    return any(
-        isinstance(d, Calculator) or (isinstance(d, EverydayDevice) and d.source.computes) for d in devices
-    )
+def _everyday(devices: Sequence[Device]) -> list[Everyday]:
+    return [device.source for device in devices if isinstance(device, EverydayDevice)]
 
 
-def searches(devices: Sequence[Device]) -> bool:
-    return any(isinstance(d, EverydayDevice) and d.source.general for d in devices)
+def _computes(devices: Sequence[Device]) -> bool:
+    calculates = any(isinstance(device, Calculator) for device in devices)
+    return calculates or any(source.computes for source in _everyday(devices))
+
+
+def _searches(devices: Sequence[Device]) -> bool:
+    return any(source.general for source in _everyday(devices))
 
 
 def _knows(devices: Sequence[Device]) -> bool:
-    return any(isinstance(d, EverydayDevice) and d.source.knowledge for d in devices)
+    return any(source.knowledge for source in _everyday(devices))
 
 
 def talk(chance: Chance, devices: Sequence[Device]) -> Dialogue:
@@ -200,9 +203,9 @@ def talk(chance: Chance, devices: Sequence[Device]) -> Dialogue:
     makers = [smalltalk, smalltalk, candlewick_question]
     if not devices and chance.chance(0.3):
         makers.append(without_tools)
-    if not computes(devices):
+    if not _computes(devices):
         makers.append(lambda chance: arithmetic(chance))
-    if not searches(devices) and not _knows(devices):
+    if not _searches(devices) and not _knows(devices):
         makers += [outside, outside]
     while True:
         made = chance.one(makers)(chance)
@@ -221,7 +224,7 @@ def no_tool(chance: Chance) -> Dialogue:
 def _not_served(chance: Chance, asked: Device, offered: Sequence[Device]) -> Dialogue:
     """A request for a tool that is not among the ``offered``, or talk."""
     think = chance.chance(0.6)
-    if chance.chance(0.5) and not isinstance(asked, Calculator) and not searches(offered):
+    if chance.chance(0.5) and not isinstance(asked, Calculator) and not _searches(offered):
         question = spoken(chance, asked, asked.ask(chance))
         answer = Message("assistant", NO_TOOL, "No tool fits this request.")
     else:
@@ -249,7 +252,7 @@ def without_tools(chance: Chance) -> Dialogue:
 def refused(chance: Chance, offered: Sequence[Device]) -> list[Message]:
     """A request for a tool that is not among the offered ones."""
     asked = make_devices(chance, len(offered) + 1, *offered)[-1]
-    if isinstance(asked, Calculator) or searches(offered):
+    if isinstance(asked, Calculator) or _searches(offered):
         return use(chance, offered[0])
     question = spoken(chance, asked, asked.ask(chance))
     return [Message("user", question), Message("assistant", NO_TOOL, "No tool fits this request.")]
