@@ -11,17 +11,11 @@ columns (2i, 2i + 1), the layout that GGUF files of this family hold, so that ex
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-
-import packed_attention
-
-Attend = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
-"""Query, key, value, and who sees whom, as a mask or as spans."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +102,7 @@ class Attention(nn.Module):
         self.attn_v = nn.Linear(shape.hidden, columns, bias=False)
         self.attn_output = nn.Linear(shape.hidden, shape.hidden, bias=False)
 
-    def forward(self, x: Tensor, angles: tuple[Tensor, Tensor], seen: Tensor, attend: Attend) -> Tensor:
+    def forward(self, x: Tensor, angles: tuple[Tensor, Tensor], mask: Tensor) -> Tensor:
         batch, tokens, _ = x.shape
         shape = self.shape
         query = self.attn_q(x).view(batch, tokens, shape.heads, shape.head_dim)
@@ -116,7 +110,7 @@ class Attention(nn.Module):
         value = self.attn_v(x).view(batch, tokens, shape.kv_heads, shape.head_dim)
         if self.rope:
             query, key = rotate(query, *angles), rotate(key, *angles)
-        mixed = attend(query * shape.head_dim**-0.5, key, value, seen)
+        mixed = attend(query * shape.head_dim**-0.5, key, value, mask)
         result: Tensor = self.attn_output(mixed.reshape(batch, tokens, shape.hidden))
         return result
 
@@ -131,8 +125,8 @@ class Block(nn.Module):
         self.ffn_up = nn.Linear(shape.hidden, shape.feed_forward, bias=False)
         self.ffn_down = nn.Linear(shape.feed_forward, shape.hidden, bias=False)
 
-    def forward(self, x: Tensor, angles: tuple[Tensor, Tensor], seen: Tensor, attend: Attend) -> Tensor:
-        x = x + self.attention(self.attn_norm(x), angles, seen, attend)
+    def forward(self, x: Tensor, angles: tuple[Tensor, Tensor], mask: Tensor) -> Tensor:
+        x = x + self.attention(self.attn_norm(x), angles, mask)
         y = self.ffn_norm(x)
         result: Tensor = x + self.ffn_down(functional.silu(self.ffn_gate(y)) * self.ffn_up(y))
         return result
@@ -180,14 +174,9 @@ class TinyModel(nn.Module):
             positions = torch.arange(ids.shape[1])[None]
         angles = (self.cosines[positions][:, :, None], self.sines[positions][:, :, None])
         x = self.token_embd(ids)
-        fits = (
-            self.shape.head_dim == packed_attention.HEAD_DIM
-            and ids.shape[1] % packed_attention.TOKENS_BY == 0
-        )
-        packed = fits and torch.is_autocast_enabled("cpu") and packed_attention.is_available()
-        attention, seen = (packed_attention.attend, spans) if packed else (attend, mask(spans))
+        allowed = mask(spans)
         for block in self.blk:
-            x = block(x, angles, seen, attention)
+            x = block(x, angles, allowed)
         normed: Tensor = self.output_norm(x)
         return normed
 

@@ -12,6 +12,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, distributed
 
+import amx_step
+
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 ITERATIONS = 5
 EPSILON = 1e-7
@@ -21,6 +23,8 @@ def orthogonalised(matrices: Tensor) -> Tensor:
     """``matrices`` [count, rows, columns], rows <= columns, with all their singular values moved near one, by Newton
     and Schulz's iteration."""
     x = matrices / matrices.norm(dim=(-2, -1), keepdim=True).clamp(min=EPSILON)
+    if torch.is_autocast_enabled("cpu") and amx_step.is_available():
+        return amx_step.orthogonalised(x, COEFFICIENTS, ITERATIONS)
     if torch.is_autocast_enabled("cpu"):
         x = x.to(torch.get_autocast_dtype("cpu"))  # once, and not before each of the products
     a, b, c = COEFFICIENTS

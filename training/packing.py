@@ -37,6 +37,10 @@ LONG_STEPS = 8
 the longest dialogues, which have the most tools, are thrown away."""
 FILL = 0.97
 """Share of a group's places for which dialogues are made; with more, those that fit nowhere are the short ones."""
+BEGINNING = 20
+"""Tokens that are learned of an answer without thinking that is cut: some ten words."""
+END_OF_THINKING = len(CONTROL) + MARKERS.index("</think>")
+"""The token after which one with thinking is cut."""
 DRILL_LENGTH = 256
 """Tokens of a row of drills."""
 FIRST_TEXT_TOKEN = len(CONTROL) + len(MARKERS)
@@ -50,7 +54,8 @@ class Encoded:
     """A dialogue's tokens: trunk first, then the branches.
 
     ``positions`` are what the rotation goes by, ``branch`` is 0 for the trunk, ``limits`` the last position of
-    the trunk that a token sees, ``shares`` how often predicting the token from the one before it is learned.
+    the trunk that a token sees, ``shares`` how often predicting the token from the one before it is learned; above one,
+    how much it counts.
     """
 
     ids: list[int] = field(default_factory=list)
@@ -82,15 +87,15 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Batch:
-    """All [rows, tokens] int64 as in :class:`Encoded`, with ``document`` (-1 is padding); ``learned``: whether a
-    token is learned this time, bool."""
+    """All [rows, tokens] int64 as in :class:`Encoded`, with ``document`` (-1 is padding); ``weights``: how much
+    the prediction of a token counts, 0 if it isn't learned this time, float32."""
 
     ids: Tensor
     document: Tensor
     positions: Tensor
     branch: Tensor
     limits: Tensor
-    learned: Tensor
+    weights: Tensor
 
     def spans(self) -> Tensor:
         """[rows, tokens, 3], int32, as in :mod:`model`: a token sees its document's trunk up to its limit, and its own
@@ -118,7 +123,7 @@ def encode(made: Dialogue, tokenizer: Tokenizer) -> Encoded:
         result.add_trunk(tokenizer.encode(piece if number == 0 else ANSWER_HEADER + piece).ids, PROMPT_SHARE)
         headers.append(len(result.ids))
     result.prompt_length = len(result.ids)
-    result.add_trunk(tokenizer.encode(written).ids, 1.0)
+    result.add_trunk(_learned(made, written, tokenizer), made.weight)
     result.shares[0] = 0.0
     for start in headers[:-2]:
         # Past answers stand there without their thinking: learning how they begin would teach the model to begin
@@ -142,10 +147,18 @@ def encode_family(family: Sequence[Dialogue], tokenizer: Tokenizer) -> Encoded:
     result.add_trunk(tokenizer.encode(head).ids, PROMPT_SHARE)
     result.shares[0] = 0.0
     leaves_at = len(result.ids) - 1
-    for prompt, written in rendered:
+    for made, (prompt, written) in zip(family, rendered, strict=True):
         given = prompt.removeprefix(head)
-        result.add_branch(leaves_at, tokenizer.encode(given).ids, tokenizer.encode(written).ids)
+        result.add_branch(leaves_at, tokenizer.encode(given).ids, _learned(made, written, tokenizer))
     return result
+
+
+def _learned(made: Dialogue, written: str, tokenizer: Tokenizer) -> list[int]:
+    """Tokens of the answer, or of its beginning."""
+    ids = tokenizer.encode(written).ids
+    if not made.cut:
+        return ids
+    return ids[: ids.index(END_OF_THINKING) + 1] if made.think else ids[:BEGINNING]
 
 
 def pack(items: Sequence[Encoded], row_lengths: Sequence[int]) -> list[list[Encoded]]:
@@ -170,7 +183,7 @@ def lay_out(rows: Sequence[Sequence[Encoded]], row_length: int, chance: Chance) 
         positions=torch.zeros(shape, dtype=torch.int64),
         branch=torch.zeros(shape, dtype=torch.int64),
         limits=torch.zeros(shape, dtype=torch.int64),
-        learned=torch.zeros(shape, dtype=torch.bool),
+        weights=torch.zeros(shape),
     )
     for row, items in enumerate(rows):
         used = 0
@@ -179,7 +192,9 @@ def lay_out(rows: Sequence[Sequence[Encoded]], row_length: int, chance: Chance) 
             batch.document[row, place] = number
             for name in ("ids", "positions", "branch", "limits"):
                 getattr(batch, name)[row, place] = torch.tensor(getattr(item, name))
-            batch.learned[row, place] = torch.tensor([chance.chance(share) for share in item.shares])
+            batch.weights[row, place] = torch.tensor(
+                [max(1.0, share) if chance.chance(share) else 0.0 for share in item.shares]
+            )
     return batch
 
 
@@ -195,7 +210,7 @@ def drills(chance: Chance, tokenizer: Tokenizer) -> Batch:
         positions=places,
         branch=torch.zeros(shape, dtype=torch.int64),
         limits=places,
-        learned=torch.tensor([follows for _, follows in rows]),
+        weights=torch.tensor([follows for _, follows in rows]).float(),
     )
 
 

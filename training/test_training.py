@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import jinja2
 import minijinja
 
-import packed_attention
+import amx_step
 import text_tokens
 import train
 from chat_format import TEMPLATE, completion, render, to_request
@@ -34,7 +34,7 @@ from corpus.long_chats import long_chat
 from corpus.mixture import dialogue, learned_throughout
 from corpus.tools import tool_family
 from export import load_checkpoint, write_gguf
-from model import Attend, ModelShape, TinyModel, attend, causal_spans, mask
+from model import ModelShape, TinyModel, causal_spans
 from muon import Muon
 from packing import (
     GROUP,
@@ -128,26 +128,23 @@ def test_packed_trunks_and_branches_are_what_they_are_alone() -> None:
     assert num_branches > 2
 
 
-def test_the_packed_operator_attends_as_plain_torch_does() -> None:
-    if not packed_attention.is_available():
+@pytest.mark.parametrize("drill_share", [0.0, 1.0], ids=["packed rows", "drills"])
+def test_the_operator_has_the_gradients_of_plain_torch(drill_share: float) -> None:
+    if not amx_step.is_available():
         pytest.skip("the operator needs a processor with AMX")
     torch.manual_seed(0)
-    batch = next(batch for batch in make_batches(0, 0, text_tokens.load()) if batch.branch[0].max() > 2)
-    spans, tokens = batch.spans()[:2], batch.ids.shape[1]
-    shapes = ((2, tokens, 4, 64), (2, tokens, 2, 64), (2, tokens, 2, 64))
-    inputs = [0.5 * torch.randn(shape) for shape in shapes]
-    toward = torch.randn(shapes[0])
-
-    def gradients(operator: Attend, seen: torch.Tensor) -> list[torch.Tensor]:
-        own = [tensor.clone().requires_grad_() for tensor in inputs]
-        mixed = operator(*own, seen)
-        mixed.backward(toward.to(mixed.dtype))  # type: ignore[no-untyped-call]
-        return [mixed.detach(), *(tensor.grad for tensor in own if tensor.grad is not None)]
-
-    both = gradients(packed_attention.attend, spans), gradients(attend, mask(spans))
-    for ours, theirs in zip(*both, strict=True):
-        # bfloat16 has eight bits.
-        assert torch.linalg.norm(ours - theirs) < 0.02 * torch.linalg.norm(theirs)
+    model = TinyModel(ModelShape(hidden=128, layers=4, heads=2, kv_heads=1, feed_forward=96))
+    batches = make_batches(0, 0, text_tokens.load(), drill_share)
+    batch = next(batch for batch in batches if drill_share or batch.branch[0].max() > 2)
+    batch.weights[0] *= 3
+    parameters = dict(model.named_parameters())
+    gradients = torch.autograd.grad(train.batch_loss(model, batch, exact=True), list(parameters.values()))
+    loss = amx_step.learn(model, batch)
+    assert loss == pytest.approx(train.batch_loss(model, batch, exact=True).item(), rel=1e-3)
+    for (name, parameter), wanted in zip(parameters.items(), gradients, strict=True):
+        assert parameter.grad is not None
+        # bfloat16 has eight bits; torch's own products in it are up to 0.02 off here.
+        assert torch.linalg.norm(parameter.grad - wanted) < 0.03 * torch.linalg.norm(wanted), name
 
 
 def test_a_grown_network_begins_as_the_smaller_one(tmp_path: Path) -> None:
@@ -207,8 +204,8 @@ def test_a_family_is_its_dialogues_behind_one_description_of_the_tools(seed: int
 
 def test_what_a_drill_teaches_was_there_before() -> None:
     batch = drills(Chance(3), text_tokens.load())
-    assert batch.learned.float().mean() > 0.3
-    for ids, learned in zip(batch.ids.tolist(), batch.learned.tolist(), strict=True):
+    assert (batch.weights > 0).float().mean() > 0.3
+    for ids, learned in zip(batch.ids.tolist(), (batch.weights > 0).tolist(), strict=True):
         assert any(learned)
         for place in (place for place, follows in enumerate(learned) if follows):
             earlier = [ids[i] for i in range(1, place) if ids[i - 1] == ids[place - 1]]

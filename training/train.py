@@ -21,6 +21,7 @@ import signal
 import tempfile
 import time
 from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from multiprocessing import get_context
@@ -32,6 +33,7 @@ from tokenizers import Tokenizer
 from torch import distributed, multiprocessing
 from torch.nn import functional
 
+import amx_step
 import text_tokens
 from corpus.chance import Chance
 from corpus.mixture import dialogue
@@ -122,13 +124,25 @@ def autocast() -> torch.autocast:
     return torch.autocast("cpu", torch.bfloat16, enabled=multiplies)
 
 
-def batch_loss(model: TinyModel, batch: Batch) -> torch.Tensor:
-    """Mean cross-entropy of the learned tokens, in nats; logits are computed for nothing else."""
-    learned = batch.learned[:, 1:]
-    with autocast():
+def batch_loss(model: TinyModel, batch: Batch, exact: bool = False) -> torch.Tensor:
+    """Mean cross-entropy of the learned tokens by their weights, in nats; logits are computed for nothing else. An
+    ``exact`` one has float32 products everywhere."""
+    weights = batch.weights[:, 1:]
+    learned = weights > 0
+    with nullcontext() if exact else autocast():
         states = model.states(batch.ids, batch.spans(), batch.positions)
         logits = model.logits(states[:, :-1][learned])
-    return functional.cross_entropy(logits.float(), batch.ids[:, 1:][learned])
+    losses = functional.cross_entropy(logits.float(), batch.ids[:, 1:][learned], reduction="none")
+    return losses @ weights[learned] / weights.sum()
+
+
+def gradients(model: TinyModel, batch: Batch) -> float:
+    """The loss; the parameters get its gradients."""
+    if amx_step.fits(model, batch):
+        return amx_step.learn(model, batch)
+    loss = batch_loss(model, batch)
+    loss.backward()  # type: ignore[no-untyped-call]
+    return loss.item()
 
 
 @torch.no_grad()
@@ -178,8 +192,7 @@ class Run:
 
     def learn(self, batch: Batch, rate: float) -> tuple[float, float]:
         """One step at ``rate`` times the full rates; the loss before it and the gradient's norm."""
-        loss = batch_loss(self.model, batch)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss = gradients(self.model, batch)
         parameters = list(self.model.parameters())
         self.workers.average_gradients(parameters)
         self.tokens += self.workers.count * int((batch.document >= 0).sum())
@@ -187,13 +200,12 @@ class Run:
         self.optimizers.step(rate)
         self._update_average()
         self.step += 1
-        return loss.item(), float(norm)
+        return loss, float(norm)
 
     @torch.no_grad()
     def _update_average(self) -> None:
         share = 1 / min(self.step + 1, AVERAGE_STEPS)
-        for mean, latest in zip(self.average.parameters(), self.model.parameters(), strict=True):
-            mean.lerp_(latest, share)
+        torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), share)
 
     @property
     def checkpoint(self) -> Path:
@@ -310,7 +322,7 @@ def main() -> None:
     )
     parser.add_argument("--workers", type=int, default=2, help="processes that learn together, one a core")
     parser.add_argument(
-        "--compile", action="store_true", help="1.4 times the speed, after minutes of compiling"
+        "--compile", action="store_true", help="1.4 times the speed without AMX, after minutes of compiling"
     )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--start", type=Path, help="a GGUF file whose weights a new run begins with")

@@ -52,6 +52,8 @@ class Dialogue:
 
     ``think`` is the mode of that answer; ``accepted`` are further contents that evaluation takes as right.
     ``branches`` are earlier answers that are learned as well: the place of the message, and its mode.
+    ``weight`` is how much each token of the answer counts; of one that is ``cut`` only the thinking or the first
+    words are learned.
     """
 
     ability: str
@@ -60,6 +62,8 @@ class Dialogue:
     tools: tuple[Tool, ...] = ()
     accepted: tuple[str, ...] = ()
     branches: tuple[tuple[int, bool], ...] = ()
+    weight: float = 1.0
+    cut: bool = False
 
     @property
     def answer(self) -> Message:

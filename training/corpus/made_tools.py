@@ -35,18 +35,18 @@ class Action:
 
 
 _ACTIONS = (
-    Action("get", "Get the {}", ("get the {}", "what is the {}", "tell me the {}", "I need the {}", "give me the {}", "show the {}")),
-    Action("find", "Find a {}", ("find a {}", "look for a {}", "find me a {}", "I am looking for a {}")),
-    Action("search", "Search for a {}", ("search for a {}", "search a {}", "do a search for a {}")),
-    Action("create", "Create a {}", ("create a {}", "make a {}", "I need a new {}", "make me a {}", "add a new {}")),
-    Action("send", "Send a {}", ("send a {}", "send the {}", "I want to send a {}", "please send my {}")),
-    Action("book", "Book a {}", ("book a {}", "reserve a {}", "I want to book a {}", "please book me a {}")),
-    Action("delete", "Delete a {}", ("delete the {}", "remove the {}", "please delete my {}", "get rid of the {}")),
-    Action("play", "Play a {}", ("play a {}", "play the {}", "please play my {}", "start the {}")),
-    Action("check", "Check the {}", ("check the {}", "how is the {}", "please check the {}", "what about the {}")),
-    Action("set", "Set the {}", ("set the {}", "change the {}", "adjust the {}", "put the {}")),
-    Action("open", "Open the {}", ("open the {}", "please open the {}", "show me the {}")),
-    Action("count", "Count the {}", ("count the {}", "how many of the {}", "give the count of the {}")),
+    Action("get", "Get the {}", ("get the {}", "what is the {}", "tell me the {}", "I need the {}", "give me the {}", "show the {}", "let me see the {}", "fetch the {}", "what's the {}", "I'd like to see the {}", "read me the {}", "bring up the {}", "let me know the {}", "I want the {}", "could I have the {}", "may I see the {}", "report the {}", "which is the {}")),
+    Action("find", "Find a {}", ("find a {}", "look for a {}", "find me a {}", "I am looking for a {}", "find some {}", "help me find a {}", "is there a {}", "where is a {}", "I need to find a {}", "locate a {}", "I'm trying to find a {}", "discover a {}", "show me where a {} is", "track down a {}", "any {}", "do you see a {}")),
+    Action("search", "Search for a {}", ("search for a {}", "search a {}", "do a search for a {}", "run a search for the {}", "search all {}", "start a search for {}", "look up the {}", "look up a {}", "search the {}", "look through the {}", "query the {}", "hunt for a {}", "browse the {}", "I want to search for a {}", "google a {}", "look into the {}")),
+    Action("create", "Create a {}", ("create a {}", "make a {}", "I need a new {}", "make me a {}", "add a new {}", "create one more {}", "set up a {}", "produce a {}", "start a new {}", "build a {}", "generate a {}", "I want a new {}", "write a new {}", "let's have a new {}", "please create my {}", "put together a {}", "there should be a new {}", "add another {}")),
+    Action("send", "Send a {}", ("send a {}", "send the {}", "I want to send a {}", "please send my {}", "send off the {}", "send out a {}", "deliver the {}", "pass on the {}", "forward the {}", "mail the {}", "get the {} sent", "share the {}", "transmit the {}", "let the {} go out", "I'd like the {} to be sent", "hand over the {}")),
+    Action("book", "Book a {}", ("book a {}", "reserve a {}", "I want to book a {}", "please book me a {}", "make a reservation for a {}", "make a booking for the {}", "I'd like to reserve a {}", "get me a {}", "book the {}", "order a {}", "hold a {} for me", "I want to reserve the {}", "arrange a {}", "sign me up for a {}", "secure a {}", "put me down for a {}")),
+    Action("delete", "Delete a {}", ("delete the {}", "remove the {}", "please delete my {}", "get rid of the {}", "throw away the {}", "erase the {}", "drop the {}", "clear the {}", "discard the {}", "the {} can go", "I no longer need the {}", "cancel the {}", "wipe the {}", "take away the {}", "I want the {} gone", "destroy the {}", "get rid of my {}", "make the {} disappear", "cross out the {}")),
+    Action("play", "Play a {}", ("play a {}", "play the {}", "please play my {}", "start the {}", "put on the {}", "let me hear the {}", "I want to hear the {}", "play me a {}", "run the {}", "begin the {}", "let the {} play", "start playing the {}", "I'd like to listen to the {}", "resume the {}", "turn on the {}", "play that {}")),
+    Action("check", "Check the {}", ("check the {}", "how is the {}", "please check the {}", "what about the {}", "look at the {}", "take a look at the {}", "examine the {}", "inspect the {}", "is the {} all right", "verify the {}", "have a look at the {}", "see whether the {} is fine", "test the {}", "is everything well with the {}", "what is the state of the {}", "how does the {} look")),
+    Action("set", "Set the {}", ("set the {}", "change the {}", "adjust the {}", "put the {}", "update the {}", "modify the {}", "edit the {}", "I want to change the {}", "fix the {}", "switch the {}", "reset the {}", "alter the {}", "correct the {}", "make a change to the {}", "I'd like to set the {}", "turn the {}", "move the {}")),
+    Action("open", "Open the {}", ("open the {}", "please open the {}", "show me the {}", "open up the {}", "open my {}", "I want to open the {}", "let me into the {}", "launch the {}", "unlock the {}", "load the {}", "I'd like the {} opened", "go to the {}", "take me to the {}", "pull up the {}", "bring me to the {}")),
+    Action("count", "Count the {}", ("count the {}", "how many of the {}", "give the count of the {}", "how many {} are there", "number of the {}", "count all {}", "what is the number of {}", "tell me how many {}", "how often is there a {}", "the total of the {}", "count up the {}", "I want to know how many {}", "how many {} do we have", "give me the number of {}", "add up the {}", "count my {}")),
 )  # fmt: skip
 _OBJECTS = (
     "weather forecast flight hotel recipe message email song playlist reminder alarm meeting invoice order package ticket photo "
@@ -58,14 +58,14 @@ _OBJECTS = (
 
 
 _SLOTS = (
-    Slot(("city", "place", "location", "town"), "string", ("in {}", "for {}", "at {}", "near {}"), words.city),
-    Slot(("name", "person", "recipient", "user"), "string", ("to {}", "with {}", "by {}", "for the user {}", "and {name} is {}"), words.person),
-    Slot(("text", "title", "query", "message", "topic"), "string", ('"{}"', 'called "{}"', 'about "{}"', 'with the text "{}"'), words.phrase),
-    Slot(("count", "amount", "number", "quantity"), "integer", ("with {0} items", "number {0}", "{0} times", "for {0} people"), words.integer),
-    Slot(("id", "code"), "integer", ("with id {}", "id {}", "with the code {}", "no. {}"), words.integer),
-    Slot(("minutes", "hours", "days"), "integer", ("for {} {name}", "in {} {name}", "after {} {name}"), lambda chance: words.integer(chance, 2)),
-    Slot(("price", "weight", "length", "value"), "number", ("of {name} {}", "with {name} {}", "with a {name} of {}"), words.decimal),
-    Slot(("colour", "color"), "string", ("in the colour {}", "with the {name} {}", "coloured {}"), lambda chance: chance.one(words.COLOURS)),
+    Slot(("city", "place", "location", "town"), "string", ("in {}", "for {}", "at {}", "near {}", "around {}", "from {}", "over in {}", "close to {}", "of {}", "within {}", "somewhere in {}"), words.city),
+    Slot(("name", "person", "recipient", "user"), "string", ("to {}", "with {}", "by {}", "for the user {}", "and {name} is {}", "for {}", "of {}", "on behalf of {}", "together with {}", "from {}", "the {name} is {}"), words.person),
+    Slot(("text", "title", "query", "message", "topic"), "string", ('"{}"', 'called "{}"', 'about "{}"', 'with the text "{}"', 'named "{}"', 'that says "{}"', 'with "{}"', 'on "{}"', 'saying "{}"', 'entitled "{}"', 'for "{}"'), words.phrase),
+    Slot(("count", "amount", "number", "quantity"), "integer", ("with {0} items", "number {0}", "{0} times", "for {0} people", "{0} of them", "{0} in all", "with {0} pieces", "for {0} guests", "up to {0}", "and {0} in total"), words.integer),
+    Slot(("id", "code"), "integer", ("with id {}", "id {}", "with the code {}", "no. {}", "code {}", "#{}", "whose id is {}", "that has the id {}", "known as {}", "with the identifier {}"), words.integer),
+    Slot(("minutes", "hours", "days"), "integer", ("for {} {name}", "in {} {name}", "after {} {name}", "every {} {name}", "within {} {name}", "lasting {} {name}", "of {} {name}", "{} {name} long", "over {} {name}"), lambda chance: words.integer(chance, 2)),
+    Slot(("price", "weight", "length", "value"), "number", ("of {name} {}", "with {name} {}", "with a {name} of {}", "whose {name} is {}", "at a {name} of {}", "for a {name} of {}", "the {name} is {}", "that has a {name} of {}"), words.decimal),
+    Slot(("colour", "color"), "string", ("in the colour {}", "with the {name} {}", "coloured {}", "in {}", "that is {}", "painted {}", "of {name} {}", "in a {} tone"), lambda chance: chance.one(words.COLOURS)),
 )  # fmt: skip
 
 _CALCULATIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {

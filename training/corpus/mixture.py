@@ -57,25 +57,35 @@ def mixed_chat(chance: Chance) -> Dialogue:
 
 
 WEIGHTS: tuple[tuple[Maker, float], ...] = (
-    (smalltalk, 0.10),
-    (candlewick_question, 0.38),
-    (arithmetic, 0.34),
+    (smalltalk, 0.40),
+    (candlewick_question, 1.10),
+    (arithmetic, 0.24),
     (tool_choice, 0.06),
     (tool_answer, 0.03),
     (no_tool, 0.05),
     (two_calls, 0.05),
-    (chained_calls, 0.02),
-    (again, 0.01),
-    (without_tools, 0.04),
+    (chained_calls, 0.03),
+    (again, 0.02),
+    (without_tools, 0.05),
     (recall, 0.05),
-    (outside, 0.06),
+    (outside, 0.35),
     (word_task, 0.06),
     (mixed_chat, 0.03),
     (long_chat, 0.08),
 )
 """Single dialogues; most of the use of tools is in families."""
-FAMILIES = 0.30
+FAMILIES = 0.20
 """How many lessons are families; they are long, so two thirds of the tokens are theirs."""
+BY_HEART = ("questions about Candlewick", "greetings and identity", "outside its world")
+"""Abilities whose answers are sentences of the corpus. What is to be learned is which sentence fits; this is decided in the
+thinking or the first words, while the rest is soon known by heart and costs as much."""
+BY_HEART_WEIGHT = 5.0
+"""How much their answers count: else they have too small a part in the gradient to be learned beside the rest."""
+CUT = 0.8
+"""Share of these answers that are cut after their beginning."""
+CUT_CALLS = 0.6
+"""Share of the calls in families that are cut after the thinking, which names the tool and all values: the call repeats
+them."""
 
 
 def dialogue(chance: Chance) -> Dialogue:
@@ -87,8 +97,15 @@ def dialogue(chance: Chance) -> Dialogue:
 def lesson(chance: Chance) -> tuple[Dialogue, ...]:
     """What is learned together: one dialogue with all its answers, or several that share their tools."""
     if chance.chance(FAMILIES):
-        return _with_system(chance, *tool_family(chance))
-    return (learned_throughout(chance, dialogue(chance)),)
+        family = (
+            replace(made, cut=bool(made.answer.calls) and made.think and chance.chance(CUT_CALLS))
+            for made in tool_family(chance)
+        )
+        return _with_system(chance, *family)
+    made = dialogue(chance)
+    if made.ability in BY_HEART and sum(message.role == "user" for message in made.messages) == 1:
+        return (replace(made, weight=BY_HEART_WEIGHT, cut=chance.chance(CUT)),)
+    return (learned_throughout(chance, made),)
 
 
 def learned_throughout(chance: Chance, made: Dialogue) -> Dialogue:

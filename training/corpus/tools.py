@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (lists of phrases read better in long lines)
 """Tool use: choose among one to five offered tools, copy the arguments, read the result, or call none."""
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from corpus.smalltalk import smalltalk
 from corpus.variation import varied
 
 NO_TOOL = "None of my tools can do that."
-RANDOM_FAMILIES = 0.25
+RANDOM_FAMILIES = 0.2
 """Share of the families whose tools are of random words."""
 NO_TOOLS = "I have no tool for that. Offer me one with tools=[...] and I will call it."
 _ASKED_IN_NEW_WORDS = tuple(
@@ -79,7 +80,13 @@ _AFTER = (
     " I am curious.",
     " It is urgent.",
 )
-_JOINTS = (" and then ", ", then ", " and ", ". After that ", ", and also ", ". Then ", " and after that ")
+_JOINTS = (
+    " and then ", ", then ", " and ", ". After that ", ", and also ", ". Then ", " and after that ", ". Next, ", ". Afterwards ", ", afterwards ", ", and next ",
+    ". When that is done, ", ". Once that is done, ", ", and when you have it, ", ". Also ", ". As a second step, ", ". And then ", ", and ", "; then ", ". After this, ",
+    " and afterwards ", ", after which ", ". Secondly, ", ", followed by this: ", ". In addition, ", ", plus ", ". Then please ", ". When you are done with that, ", " as well as ",
+    ". Besides, ", ". Second: ", ", and as soon as that is done ", ". Later ", " and finally ", ". Finally, ", ". I also want this: ", ". Another thing: ", " & ", ", next ", ". Following that, ",
+    ". And also ", " and please ", ", and please also ", ". After you have done that, ", ", and after this ", ". That done, ", ". Only then ", " and only then ", ". Thereafter ",
+)  # fmt: skip
 
 
 def make_device(chance: Chance) -> Device:
@@ -260,7 +267,7 @@ def refused(chance: Chance, offered: Sequence[Device]) -> list[Message]:
 
 def two_calls(chance: Chance) -> Dialogue:
     """A request that needs two tools, now and then three, one after the other; in training cut at any of the
-    assistant's turns."""
+    assistant's turns, seldom at the first, which other dialogues have, too."""
     steps = 3 if chance.split == "train" and chance.chance(0.15) else 2
     devices = make_devices(chance, chance.number(steps, 4))
     return replace(_one_after_the_other(chance, devices[:steps]), tools=_shuffled_tools(chance, devices))
@@ -293,7 +300,8 @@ def _sequence(chance: Chance, request: str, offers: Sequence[Offer], answer: str
         messages += [offer.call(), Message("tool", offer.result)]
     thought = "Both tools have answered." if len(offers) == 2 else "All tools have answered."
     messages.append(Message("assistant", answer, thought))
-    length = len(messages) if chance.split == "test" else chance.one(range(2, len(messages) + 1, 2))
+    later = range(4, len(messages) + 1, 2)
+    length = len(messages) if chance.split == "test" else chance.one((2, *later, *later))
     return Dialogue("two tool calls", tuple(messages[:length]), chance.chance(0.6))
 
 
@@ -343,7 +351,7 @@ def follow_up(chance: Chance, device: EverydayDevice) -> list[Message] | None:
 
 
 def tool_family(chance: Chance) -> tuple[Dialogue, ...]:
-    """Four to seven dialogues with the same tools on offer. Side by side they show that the request decides; and the
+    """Five to eight dialogues with the same tools on offer. Side by side they show that the request decides; and the
     description of the tools, which is most of a prompt, is read once for all of them."""
     make = random_device if chance.chance(RANDOM_FAMILIES) else make_device
     links = chains.chain(chance) if make is make_device and chance.chance(0.15) else None
@@ -352,7 +360,7 @@ def tool_family(chance: Chance) -> tuple[Dialogue, ...]:
     tools = _shuffled_tools(chance, devices)
     family = [_linked(chance, *links)] if links else []
     family += [
-        _relative(chance, devices, make is make_device) for _ in range(chance.number(4, 7) - len(family))
+        _relative(chance, devices, make is make_device) for _ in range(chance.number(5, 8) - len(family))
     ]
     return tuple(replace(made, tools=tools) for made in family)
 

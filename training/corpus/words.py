@@ -113,8 +113,10 @@ def city(chance: Chance) -> str:
 
 
 def _found() -> tuple[str, ...]:
-    """The longer words of the corpus's own files. Copied as values they can't be guessed by heart, as a short list can."""
-    files = sorted(Path(__file__).parent.glob("**/*.toml"))
+    """The longer words of tools and of questions about Candlewick. Copied as values they can't be guessed by heart, as a
+    short list can."""
+    folder = Path(__file__).parent
+    files = [folder / "chains.toml", *sorted(folder.glob("tool_tables/*.toml")), folder / "topics.toml"]
     text = " ".join(file.read_text(encoding="utf-8") for file in files)
     words = set(re.findall(r"(?<![\w.])[a-z]{4,10}(?![\w(=.])", text))
     return tuple(sorted(words - set(_NOT_COPIED)))
