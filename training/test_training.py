@@ -28,7 +28,7 @@ import text_tokens
 import train
 from chat_format import TEMPLATE, completion, render, to_request
 from corpus.arithmetic import working
-from corpus.candlewick_questions import TOPICS
+from corpus.candlewick_questions import TOPICS, candlewick_question
 from corpus.chance import Chance, Split, is_held_out
 from corpus.long_chats import long_chat
 from corpus.mixture import dialogue, learned_throughout
@@ -37,6 +37,7 @@ from export import load_checkpoint, write_gguf
 from model import ModelShape, TinyModel, causal_spans
 from muon import Muon
 from packing import (
+    BEGINNING,
     GROUP,
     TOKENS_PER_BATCH,
     Batch,
@@ -200,6 +201,23 @@ def test_a_family_is_its_dialogues_behind_one_description_of_the_tools(seed: int
         assert encoded.ids[:trunk_seen] + own == tokenizer.encode("".join(render(made))).ids
         learned = [w for w, branch in zip(encoded.shares, encoded.branch, strict=True) if branch == number]
         assert sum(learned) == len(tokenizer.encode(render(made)[1]).ids)
+
+
+@pytest.mark.parametrize("think", [True, False])
+def test_of_an_answer_that_is_cut_the_beginning_is_learned_and_counts(think: bool) -> None:
+    tokenizer = text_tokens.load()
+    whole = replace(candlewick_question(Chance(0)), think=think)
+    _, written = render(whole)
+    item = encode(replace(whole, weight=5.0, cut=True), tokenizer)
+    learned = tokenizer.decode(item.ids[item.prompt_length :], skip_special_tokens=False)
+    if think:
+        assert learned == written.partition("</think>")[0] + "</think>"
+    else:
+        assert written.startswith(learned)
+        assert len(item.ids) - item.prompt_length == BEGINNING
+    weights = lay_out([[item]], len(item.ids), Chance(0)).weights[0].tolist()
+    assert weights[item.prompt_length :] == [5.0] * (len(item.ids) - item.prompt_length)
+    assert set(weights[: item.prompt_length]) <= {0.0, 1.0}
 
 
 def test_what_a_drill_teaches_was_there_before() -> None:
