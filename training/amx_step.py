@@ -9,13 +9,15 @@ from __future__ import annotations
 import warnings
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.utils import cpp_extension
 
-from model import TinyModel
-from packing import Batch
+if TYPE_CHECKING:
+    from model import TinyModel
+    from packing import Batch
 
 SOURCE = Path(__file__).with_name("amx") / "step.cpp"
 FLAGS = (
@@ -31,9 +33,9 @@ FLAGS = (
     "-mfma",
 )
 TOKENS_BY = 1024
-"""A batch must have a multiple of so many tokens,"""
-ROWS_BY = 32
-"""and each of its rows of so many."""
+"""A batch must have a multiple of so many tokens."""
+SIZES_BY = 32
+"""All sizes of matrices and rows must be multiples of this."""
 
 
 @lru_cache(1)
@@ -52,12 +54,11 @@ def is_available() -> bool:
 def fits(model: TinyModel, batch: Batch) -> bool:
     """Whether the operator can take this step."""
     shape = model.shape
-    sizes = (shape.hidden, shape.feed_forward, shape.vocab_size)
+    sizes = (shape.hidden, shape.feed_forward, shape.vocab_size, batch.ids.shape[1])
     return (
         shape.head_dim == 64
-        and all(size % 32 == 0 for size in sizes)
+        and all(size % SIZES_BY == 0 for size in sizes)
         and batch.ids.numel() % TOKENS_BY == 0
-        and batch.ids.shape[1] % ROWS_BY == 0
         and is_available()
     )
 
@@ -80,6 +81,11 @@ def learn(model: TinyModel, batch: Batch) -> float:
         model.shape.norm_epsilon,
     )
     return loss
+
+
+def orthogonalises(matrices: Tensor) -> bool:
+    """Whether the operator can take these."""
+    return all(size % SIZES_BY == 0 for size in matrices.shape[1:]) and is_available()
 
 
 def orthogonalised(matrices: Tensor, coefficients: tuple[float, ...], iterations: int) -> Tensor:

@@ -23,7 +23,7 @@ def orthogonalised(matrices: Tensor) -> Tensor:
     """``matrices`` [count, rows, columns], rows <= columns, with all their singular values moved near one, by Newton
     and Schulz's iteration."""
     x = matrices / matrices.norm(dim=(-2, -1), keepdim=True).clamp(min=EPSILON)
-    if torch.is_autocast_enabled("cpu") and amx_step.is_available():
+    if torch.is_autocast_enabled("cpu") and amx_step.orthogonalises(x):
         return amx_step.orthogonalised(x, COEFFICIENTS, ITERATIONS)
     if torch.is_autocast_enabled("cpu"):
         x = x.to(torch.get_autocast_dtype("cpu"))  # once, and not before each of the products

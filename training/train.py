@@ -21,7 +21,6 @@ import signal
 import tempfile
 import time
 from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from multiprocessing import get_context
@@ -124,12 +123,11 @@ def autocast() -> torch.autocast:
     return torch.autocast("cpu", torch.bfloat16, enabled=multiplies)
 
 
-def batch_loss(model: TinyModel, batch: Batch, exact: bool = False) -> torch.Tensor:
-    """Mean cross-entropy of the learned tokens by their weights, in nats; logits are computed for nothing else. An
-    ``exact`` one has float32 products everywhere."""
+def batch_loss(model: TinyModel, batch: Batch) -> torch.Tensor:
+    """Mean cross-entropy of the learned tokens by their weights, in nats; logits are computed for nothing else."""
     weights = batch.weights[:, 1:]
     learned = weights > 0
-    with nullcontext() if exact else autocast():
+    with autocast():
         states = model.states(batch.ids, batch.spans(), batch.positions)
         logits = model.logits(states[:, :-1][learned])
     losses = functional.cross_entropy(logits.float(), batch.ids[:, 1:][learned], reduction="none")

@@ -143,8 +143,8 @@ class Attention {
           const Half* queries = joint + static_cast<std::int64_t>(start) * stride + heads_.query(head);
           const Half* gradients = gradient + place;
           const float* log = logs + static_cast<std::int64_t>(head) * tokens_ + start;
-          pack_across(queries_across, queries, stride, 0, kHead, kBlock);
-          pack_across(gradients_across, gradients, width, 0, kHead, kBlock);
+          pack_across(queries_across, queries, stride, 0, kBlock, kHead, kBlock);
+          pack_across(gradients_across, gradients, width, 0, kBlock, kHead, kBlock);
           std::fill_n(query_sums, kBlock * kHead, 0.0f);
           float shift[kBlock];
           for (int row = 0; row < kBlock; ++row) {
@@ -193,8 +193,9 @@ class Attention {
  private:
   // Rows as the second factor of "weights times rows", block by block: four tiles of 16 columns each.
   void pack_blocks(Half* tiles, const Half* rows) const {
+    const int stride = heads_.columns();
     for (int start = 0; start < tokens_; start += kBlock) {
-      pack_rows(tiles + start * kHead, rows + static_cast<std::int64_t>(start) * heads_.columns(), heads_.columns(), kBlock, kHead);
+      pack_rows(tiles + start * kHead, rows + static_cast<std::int64_t>(start) * stride, stride, 0, kBlock, kHead, kBlock);
     }
   }
 

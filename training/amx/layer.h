@@ -32,13 +32,12 @@ class Matrix {
 
   // `count` rows of `from` become the rows from `to` on.
   void take(const float* from, int count, int to) {
-    Half* out = rounded_.data() + static_cast<std::int64_t>(to) * columns_;
-    for (std::int64_t i = 0; i < static_cast<std::int64_t>(count) * columns_; i += 16) store(out + i, load(from + i));
+    round(rounded_.data() + static_cast<std::int64_t>(to) * columns_, from, static_cast<std::int64_t>(count) * columns_);
   }
 
   void pack() {
     pack_transposed(forward_.data(), rounded_.data(), columns_, rows_, columns_);
-    pack_rows(backward_.data(), rounded_.data(), columns_, rows_, columns_);
+    pack_rows(backward_.data(), rounded_.data(), columns_, 0, rows_, columns_, rows_);
   }
 
   // For x times its transpose: the rows from `row` on.
@@ -172,8 +171,7 @@ class Layer {
                       shared.wide.data(), joint);
       for (int token = 0; token < kStretch; ++token) {
         rotate(shared, shared.wide.data() + token * joint, start + token, 1);
-        Half* out = joint_.data() + std::int64_t{start + token} * joint;
-        for (int i = 0; i < joint; i += 16) store(out + i, load(shared.wide.data() + token * joint + i));
+        round(joint_.data() + std::int64_t{start + token} * joint, shared.wide.data() + token * joint, joint);
       }
     }
     for (int row = 0; row < sizes_.batch; ++row) {
@@ -307,7 +305,7 @@ class Layer {
         across(shared.across_out, slopes, place);
         multiply<false>(RowMajor{shared.narrow.data(), hidden}, output_.backward(), kStretch, hidden, hidden, shared.wide.data(), hidden);
         round(shared.to_mixed.data() + start * hidden, shared.wide.data(), kStretch * hidden);
-        pair(shared.pairs, mixed_.data() + start * hidden, place, hidden);
+        pack_rows(shared.pairs.data(), mixed_.data() + start * hidden, hidden, place, kStretch, hidden, kGather);
       }
       multiply<true>(Tiled{shared.across_out.data()}, shared.pairs.data(), hidden, hidden, kGather, gradients_[kOutput], hidden);
     }
@@ -329,7 +327,7 @@ class Layer {
           rotate(shared, values, start + token, -1);
           round(to_joint + token * joint, values, joint);
         }
-        pair(shared.pairs, to_joint, place, joint);
+        pack_rows(shared.pairs.data(), to_joint, joint, place, kStretch, joint, kGather);
         multiply<false>(RowMajor{to_joint, joint}, joint_weights_.backward(), kStretch, hidden, joint, shared.wide.data(), hidden);
         backward_norm(attn_norm_, shared, before_attention_, start, place);
       }
@@ -355,22 +353,7 @@ class Layer {
   // A stretch at `place` of a gather, on its side.
   template <typename T>
   void across(Buffer<Half>& tiles, const T* rows, int place) const {
-    for (int token = 0; token < kStretch; token += kBlock) {
-      pack_across(tiles.data(), rows + token * sizes_.hidden, sizes_.hidden, place + token, sizes_.hidden, kGather);
-    }
-  }
-
-  static void pair(Buffer<Half>& tiles, const Half* rows, int place, int columns) {
-    for (int token = 0; token < kStretch; token += 2) {
-      const Half* first = rows + token * columns;
-      for (int i = 0; i < columns; i += 16) {
-        store_pairs(tiles.data(), place + token, i, kGather, load(first + i), load(first + columns + i));
-      }
-    }
-  }
-
-  static void round(Half* to, const float* from, int count) {
-    for (int i = 0; i < count; i += 16) store(to + i, load(from + i));
+    pack_across(tiles.data(), rows, sizes_.hidden, place, kStretch, sizes_.hidden, kGather);
   }
 
   Sizes sizes_;

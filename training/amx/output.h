@@ -6,8 +6,8 @@
 
 namespace amx {
 
-constexpr int kHeadStretch = 64;   // tokens that are predicted together
-constexpr int kHeadGather = 256;   // tokens whose share of the matrix's gradient is summed up together
+constexpr int kHeadStretch = 64;  // tokens that are predicted together
+constexpr int kHeadGather = 256;  // tokens whose share of the matrix's gradient is summed up together
 
 // A token whose prediction is learned: its place, the token that follows, and how much it counts of all.
 struct Learned {
@@ -18,7 +18,7 @@ struct Learned {
 
 // The loss, and the gradients of the embedding and, in `slopes`, of what comes out of the layers.
 inline double predict(const Sizes& sizes, const std::vector<Learned>& learned, const Norm& norm, const float* x,
-               const float* embedding, float* to_embedding, float* slopes) {
+                      const float* embedding, float* to_embedding, float* slopes) {
   const int hidden = sizes.hidden, vocab = sizes.vocab;
   Matrix matrix(vocab, hidden);
   matrix.take(embedding, vocab, 0);
@@ -58,13 +58,8 @@ inline double predict(const Sizes& sizes, const std::vector<Learned>& learned, c
         const __m512 factor = _mm512_set1_ps(one.share / sum);
         for (int j = 0; j < vocab; j += 16) store(to_logits.data() + i * vocab + j, _mm512_mul_ps(load(row + j), factor));
       }
-      for (int i = 0; i < kHeadStretch; i += kBlock) {
-        pack_across(across.data(), states.data() + i * hidden, hidden, place + i, hidden, kHeadGather);
-      }
-      for (int i = 0; i < kHeadStretch; i += 2) {
-        const Half* row = to_logits.data() + i * vocab;
-        for (int j = 0; j < vocab; j += 16) store_pairs(pairs.data(), place + i, j, kHeadGather, load(row + j), load(row + vocab + j));
-      }
+      pack_across(across.data(), states.data(), hidden, place, kHeadStretch, hidden, kHeadGather);
+      pack_rows(pairs.data(), to_logits.data(), vocab, place, kHeadStretch, vocab, kHeadGather);
       if (!present) continue;
       multiply<false>(RowMajor{to_logits.data(), vocab}, matrix.backward(), kHeadStretch, hidden, vocab, to_states.data(), hidden);
       for (int i = 0; i < present; ++i) {

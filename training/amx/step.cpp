@@ -111,16 +111,16 @@ at::Tensor orthogonalised(const at::Tensor& matrices, at::ArrayRef<double> coeff
   for (std::int64_t matrix = 0; matrix < matrices.size(0); ++matrix) {
     float* x = result.mutable_data_ptr<float>() + matrix * size;
     for (int iteration = 0; iteration < iterations; ++iteration) {
-      for (std::int64_t i = 0; i < size; i += 16) store(rounded.data() + i, load(x + i));
+      round(rounded.data(), x, size);
       pack_transposed(packed.data(), rounded.data(), columns, rows, columns);
       multiply<false>(RowMajor{rounded.data(), columns}, packed.data(), rows, rows, columns, gram.data(), rows);
-      for (std::int64_t i = 0; i < square; i += 16) store(gram_rounded.data() + i, load(gram.data() + i));
-      pack_rows(gram_packed.data(), gram_rounded.data(), rows, rows, rows);
+      round(gram_rounded.data(), gram.data(), square);
+      pack_rows(gram_packed.data(), gram_rounded.data(), rows, 0, rows, rows, rows);
       multiply<false>(RowMajor{gram_rounded.data(), rows}, gram_packed.data(), rows, rows, rows, gram_twice.data(), rows);
       for (std::int64_t i = 0; i < square; i += 16) {
         store(gram_rounded.data() + i, _mm512_fmadd_ps(c, load(gram_twice.data() + i), _mm512_mul_ps(b, load(gram.data() + i))));
       }
-      pack_rows(packed.data(), rounded.data(), columns, rows, columns);
+      pack_rows(packed.data(), rounded.data(), columns, 0, rows, columns, rows);
       for (std::int64_t i = 0; i < size; i += 16) _mm512_storeu_ps(x + i, _mm512_mul_ps(a, load(x + i)));
       multiply<true>(RowMajor{gram_rounded.data(), rows}, packed.data(), rows, columns, rows, x, columns);
     }

@@ -131,6 +131,10 @@ inline void store(Half* to, __m512 values) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), (__m256i)_mm512_cvtneps_pbh(values));
 }
 
+inline void round(Half* to, const float* from, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; i += 16) store(to + i, load(from + i));
+}
+
 // Sixteen columns of two neighbouring rows, side by side: a row of a second factor's tile.
 inline __m512i pairs(__m512 row, __m512 next) {
   const __m512i order = _mm512_set_epi32(0x001f000f, 0x001e000e, 0x001d000d, 0x001c000c, 0x001b000b, 0x001a000a, 0x00190009,
@@ -191,30 +195,32 @@ inline void pack_transposed(Half* tiles, const Half* rows, std::int64_t stride, 
   }
 }
 
-// The second factor of "something times these rows" [rows, columns]: tiles [columns / 16][rows / 32].
+// `rows` rows, `first` of `inner` and the following, as part of the second factor of "something times these rows": tiles
+// [columns / 16][inner / 32].
 template <typename T>
-void pack_rows(Half* tiles, const T* rows, std::int64_t stride, int count, int columns) {
-  for (int row = 0; row < count; row += 2) {
-    const T* first = rows + row * stride;
+void pack_rows(Half* tiles, const T* values, std::int64_t stride, int first, int rows, int columns, int inner) {
+  for (int row = 0; row < rows; row += 2) {
+    const T* upper = values + row * stride;
     for (int column = 0; column < columns; column += 16) {
-      store_pairs(tiles, row, column, count, load(first + column), load(first + stride + column));
+      store_pairs(tiles, first + row, column, inner, load(upper + column), load(upper + stride + column));
     }
   }
 }
 
-// The transpose of 32 rows, `row` of `inner` and the following, as part of a first factor in tiles
-// [columns / 16][inner / 32].
+// The transpose of the same, rows by 32, as part of a first factor in tiles [columns / 16][inner / 32].
 template <typename T>
-void pack_across(Half* tiles, const T* rows, std::int64_t stride, int row, int columns, int inner) {
-  for (int column = 0; column < columns; column += 16) {
-    __m512i square[16];
-    for (int pair = 0; pair < 16; ++pair) {
-      const T* first = rows + 2 * pair * stride + column;
-      square[pair] = pairs(load(first), load(first + stride));
+void pack_across(Half* tiles, const T* values, std::int64_t stride, int first, int rows, int columns, int inner) {
+  for (int row = 0; row < rows; row += kBlock) {
+    for (int column = 0; column < columns; column += 16) {
+      __m512i square[16];
+      for (int pair = 0; pair < 16; ++pair) {
+        const T* upper = values + (row + 2 * pair) * stride + column;
+        square[pair] = pairs(load(upper), load(upper + stride));
+      }
+      transpose(square);
+      Half* tile = tiles + (static_cast<std::int64_t>(column / 16) * (inner / kBlock) + (first + row) / kBlock) * kTile;
+      for (int line = 0; line < 16; ++line) _mm512_storeu_si512(tile + line * kBlock, square[line]);
     }
-    transpose(square);
-    Half* tile = tiles + (static_cast<std::int64_t>(column / 16) * (inner / kBlock) + row / kBlock) * kTile;
-    for (int line = 0; line < 16; ++line) _mm512_storeu_si512(tile + line * kBlock, square[line]);
   }
 }
 
